@@ -59,10 +59,10 @@ export interface DeviceFile extends Disposable {
   readonly size: number;
   /** Logical block size of a block device; 512 for a regular file. */
   readonly blockSize: number;
-  /** Reads at `position` into buffers [first, end) of the chain. */
-  read(chain: DescriptorChain, first: number, end: number, position: number): void;
-  /** Writes buffers [first, end) of the chain at `position`. */
-  write(chain: DescriptorChain, first: number, end: number, position: number): void;
+  /** Reads `length` bytes at `position` of the file into the chain's writable part, from its byte `at` on. */
+  read(chain: DescriptorChain, at: number, length: number, position: number): void;
+  /** Writes `length` bytes of the chain's readable part, from its byte `at` on, at `position` of the file. */
+  write(chain: DescriptorChain, at: number, length: number, position: number): void;
   /** Makes all completed writes durable. */
   flush(chain: DescriptorChain): void;
   /** Gives back the space of a range; it reads zero or its old content. */
