@@ -121,3 +121,36 @@ export interface PciDefinition<Schemas extends OptionSchemas = OptionSchemas> {
   create(options: OptionValues<Schemas>, host: DeviceHost): PciDevice;
 }
 
+/** A map of validated values whose schemas are no longer known to the compiler. */
+export type ErasedOptions = Readonly<Record<string, unknown>>;
+
+/** Marks a plugin, whichever copy of the project its author's module imported. Its value is {@linkcode PLUGIN_VERSION}. */
+export const PLUGIN_TAG: unique symbol = Symbol.for("denovisor.plugin") as never;
+
+/** Version of the contract between plugins and the project: what {@linkcode PLUGIN_TAG} holds. */
+export const PLUGIN_VERSION = 1;
+
+/** A virtio device that can be made, with the types of its options erased: what a module's default export is. */
+export interface VirtioPlugin extends Omit<VirtioDefinition, "options" | "create"> {
+  readonly [PLUGIN_TAG]: number;
+  /** Tells the kinds of plugins apart. */
+  readonly kind: "virtio";
+  /** The options that it takes; empty for none. */
+  readonly options: OptionSchemas;
+  /** Makes one device of options that were validated against {@linkcode options}. */
+  create(options: ErasedOptions, host: DeviceHost): VirtioDevice;
+}
+
+/** A PCI function that can be made, with the types of its options erased: what a module's default export is. */
+export interface PciPlugin extends Omit<PciDefinition, "options" | "create"> {
+  readonly [PLUGIN_TAG]: number;
+  /** Tells the kinds of plugins apart. */
+  readonly kind: "pci";
+  /** The options that it takes; empty for none. */
+  readonly options: OptionSchemas;
+  /** Makes one function of options that were validated against {@linkcode options}. */
+  create(options: ErasedOptions, host: DeviceHost): PciDevice;
+}
+
+/** Anything that a module can export to be a device. */
+export type Plugin = VirtioPlugin | PciPlugin;
