@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { InterruptController } from "./interrupt_controller.ts";
 
 /** Bytes of one access. An 8-byte access of a guest arrives as two 4-byte ones, low half first. */
 export type AccessWidth = 1 | 2 | 4;
@@ -62,6 +63,8 @@ export interface PciSlot {
   readonly device: number;
   /** Where the BARs were allocated. The function writes them to its configuration space. */
   readonly allocated: readonly BarMapping[];
+  /** Where a function without a controller of its own gets interrupt vectors; absent on a bus without interrupts. */
+  readonly interrupts?: InterruptController;
   /**
    * The function asks that a BAR be decoded at another address, or not at all (`undefined`). The bus checks for
    * overlaps, moves the decoding and reports whether it did. On `false` nothing has changed.
