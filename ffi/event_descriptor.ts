@@ -7,8 +7,11 @@
 import { Descriptor } from "./descriptor.ts";
 import { check, EAGAIN, errno, SystemError } from "./errno.ts";
 import { openLibrary } from "./library.ts";
-import { read, write } from "./read_write.ts";
+import { read } from "./read.ts";
 import { getUint64 } from "./struct.ts";
+import { EVENT_COUNTER_SIZE, writeEvent } from "./write.ts";
+
+export { writeEvent } from "./write.ts";
 
 const libc = openLibrary({
   // int eventfd(unsigned int initval, int flags);
@@ -19,24 +22,7 @@ const libc = openLibrary({
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 
-/** The kernel reads and writes counters of 8 bytes. */
-const COUNTER_SIZE = 8;
-/** Off the JavaScript heap, so that its address is stable. */
-const one = new Uint8Array(new ArrayBuffer(COUNTER_SIZE));
-one[0] = 1;
-const counter = new DataView(new ArrayBuffer(COUNTER_SIZE));
-
-/**
- * Signals an event descriptor that somebody else owns. Allocates nothing.
- *
- * @param fd The event descriptor.
- * @throws {SystemError} It is none, or is closed.
- */
-export function writeEvent(fd: number): void {
-  const result = write(fd, one, COUNTER_SIZE);
-  // A full counter is signalled already.
-  if (result < 0 && result !== -EAGAIN) throw new SystemError(-result, `write(event descriptor ${fd})`);
-}
+const counter = new DataView(new ArrayBuffer(EVENT_COUNTER_SIZE));
 
 /**
  * Takes the count of signals out of an event descriptor that somebody else owns. Allocates nothing.
@@ -46,8 +32,8 @@ export function writeEvent(fd: number): void {
  * @throws {SystemError} It is none, or is closed.
  */
 export function readEvent(fd: number): number {
-  const result = read(fd, counter, COUNTER_SIZE);
-  if (result === COUNTER_SIZE) return getUint64(counter, 0);
+  const result = read(fd, counter, EVENT_COUNTER_SIZE);
+  if (result === EVENT_COUNTER_SIZE) return getUint64(counter, 0);
   if (result === -EAGAIN) return 0;
   throw new SystemError(-result, `read(event descriptor ${fd})`);
 }

@@ -1,24 +1,16 @@
 /**
- * `read` and `write` at a descriptor's own position: for event descriptors, terminals, pipes and files written in order.
+ * `write` at a descriptor's own position: event descriptors, terminals, pipes, files that are written in order.
  *
  * @module
  */
 
-import { check, EINTR, errno } from "./errno.ts";
+import { check, EAGAIN, EINTR, errno, SystemError } from "./errno.ts";
 import { openLibrary } from "./library.ts";
 
 const libc = openLibrary({
-  // ssize_t read(int fd, void *buffer, size_t count);
-  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // ssize_t write(int fd, const void *buffer, size_t count);
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
 });
-
-/** Reads at most `count` bytes. Returns how many (0 at the end), or a negative error number. */
-export function read(fd: number, buffer: BufferSource, count: number): number {
-  const result = libc.read(fd, buffer, count);
-  return result < 0 ? -errno[0] : result;
-}
 
 /** Writes at most `count` bytes. Returns how many, or a negative error number. */
 export function write(fd: number, buffer: BufferSource, count: number): number {
@@ -38,4 +30,23 @@ export function writeFully(fd: number, data: Uint8Array<ArrayBuffer>): void {
     if (result === -EINTR) continue;
     done += check(result, `write(${fd}, ${rest.length} bytes)`);
   }
+}
+
+/** Bytes of an event descriptor's counter, which is read and written as a whole. */
+export const EVENT_COUNTER_SIZE = 8;
+
+/** The number 1 as a counter; off the JavaScript heap, so that its address is stable. */
+const one = new Uint8Array(new ArrayBuffer(EVENT_COUNTER_SIZE));
+one[0] = 1;
+
+/**
+ * Signals an event descriptor that somebody else owns. Allocates nothing.
+ *
+ * @param fd The event descriptor.
+ * @throws {SystemError} It is none, or is closed.
+ */
+export function writeEvent(fd: number): void {
+  const result = write(fd, one, EVENT_COUNTER_SIZE);
+  // A full counter is signalled already.
+  if (result < 0 && result !== -EAGAIN) throw new SystemError(-result, `write(event descriptor ${fd})`);
 }
