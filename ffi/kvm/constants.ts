@@ -1,5 +1,5 @@
 /**
- * Numbers of KVM's interface. Request numbers stand beside their use.
+ * Numbers of KVM's interface, besides the requests.
  *
  * @module
  */

@@ -6,11 +6,29 @@
 
 import { Descriptor } from "../descriptor.ts";
 import { check, EEXIST, EINTR, EINVAL, ENOSPC } from "../errno.ts";
-import { ioctl, requestPlain, requestRead, requestReadWrite, requestWrite } from "../ioctl.ts";
+import { ioctl } from "../ioctl.ts";
 import { ioctlValue } from "../ioctl_value.ts";
 import { allocate, setUint64 } from "../struct.ts";
-import { KVM_TYPE } from "./constants.ts";
 import type { InterruptRoutingTable } from "./interrupt_routing.ts";
+import {
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_IRQCHIP,
+  KVM_CREATE_PIT2,
+  KVM_CREATE_VCPU,
+  KVM_ENABLE_CAP,
+  KVM_GET_CLOCK,
+  KVM_GET_DIRTY_LOG,
+  KVM_GET_IRQCHIP,
+  KVM_IOEVENTFD,
+  KVM_IRQ_LINE,
+  KVM_IRQFD,
+  KVM_SET_CLOCK,
+  KVM_SET_GSI_ROUTING,
+  KVM_SET_IDENTITY_MAP_ADDR,
+  KVM_SET_IRQCHIP,
+  KVM_SET_TSS_ADDR,
+  KVM_SET_USER_MEMORY_REGION,
+} from "./requests.ts";
 import {
   kvmClockData,
   kvmDirtyLog,
@@ -19,31 +37,11 @@ import {
   kvmIrqchip,
   kvmIrqfd,
   kvmIrqLevel,
-  kvmIrqRouting,
   kvmPitConfig,
   kvmUserspaceMemoryRegion,
 } from "./structs.ts";
 
 export { InterruptRoutingTable } from "./interrupt_routing.ts";
-
-const KVM_CHECK_EXTENSION = requestPlain(KVM_TYPE, 0x03);
-const KVM_CREATE_VCPU = requestPlain(KVM_TYPE, 0x41);
-const KVM_GET_DIRTY_LOG = requestWrite(KVM_TYPE, 0x42, kvmDirtyLog.size);
-const KVM_SET_USER_MEMORY_REGION = requestWrite(KVM_TYPE, 0x46, kvmUserspaceMemoryRegion.size);
-const KVM_SET_TSS_ADDR = requestPlain(KVM_TYPE, 0x47);
-const KVM_SET_IDENTITY_MAP_ADDR = requestWrite(KVM_TYPE, 0x48, BigUint64Array.BYTES_PER_ELEMENT);
-const KVM_CREATE_IRQCHIP = requestPlain(KVM_TYPE, 0x60);
-const KVM_IRQ_LINE = requestWrite(KVM_TYPE, 0x61, kvmIrqLevel.size);
-const KVM_GET_IRQCHIP = requestReadWrite(KVM_TYPE, 0x62, kvmIrqchip.size);
-// The header declares KVM_SET_IRQCHIP with the direction of a read.
-const KVM_SET_IRQCHIP = requestRead(KVM_TYPE, 0x63, kvmIrqchip.size);
-const KVM_SET_GSI_ROUTING = requestWrite(KVM_TYPE, 0x6a, kvmIrqRouting.size);
-const KVM_IRQFD = requestWrite(KVM_TYPE, 0x76, kvmIrqfd.size);
-const KVM_CREATE_PIT2 = requestWrite(KVM_TYPE, 0x77, kvmPitConfig.size);
-const KVM_IOEVENTFD = requestWrite(KVM_TYPE, 0x79, kvmIoeventfd.size);
-const KVM_SET_CLOCK = requestWrite(KVM_TYPE, 0x7b, kvmClockData.size);
-const KVM_GET_CLOCK = requestRead(KVM_TYPE, 0x7c, kvmClockData.size);
-const KVM_ENABLE_CAP = requestWrite(KVM_TYPE, 0xa3, kvmEnableCap.size);
 
 /** KVM_PIT_SPEAKER_DUMMY: the timer answers at the speaker's port too, which Linux uses to measure time. */
 const PIT_SPEAKER_DUMMY = 1;

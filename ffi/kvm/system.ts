@@ -6,19 +6,20 @@
 
 import { type Descriptor, OpenFlag, openPath } from "../descriptor.ts";
 import { check, E2BIG, EINTR } from "../errno.ts";
-import { ioctl, requestPlain, requestReadWrite } from "../ioctl.ts";
+import { ioctl } from "../ioctl.ts";
 import { ioctlValue } from "../ioctl_value.ts";
 import { allocate } from "../struct.ts";
-import { API_VERSION, KVM_TYPE } from "./constants.ts";
+import { API_VERSION } from "./constants.ts";
 import { KvmMachine } from "./machine.ts";
+import {
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_VM,
+  KVM_GET_API_VERSION,
+  KVM_GET_MSR_INDEX_LIST,
+  KVM_GET_SUPPORTED_CPUID,
+  KVM_GET_VCPU_MMAP_SIZE,
+} from "./requests.ts";
 import { kvmCpuid2, kvmCpuidEntry2, kvmMsrList } from "./structs.ts";
-
-const KVM_GET_API_VERSION = requestPlain(KVM_TYPE, 0x00);
-const KVM_CREATE_VM = requestPlain(KVM_TYPE, 0x01);
-const KVM_GET_MSR_INDEX_LIST = requestReadWrite(KVM_TYPE, 0x02, kvmMsrList.size);
-const KVM_CHECK_EXTENSION = requestPlain(KVM_TYPE, 0x03);
-const KVM_GET_VCPU_MMAP_SIZE = requestPlain(KVM_TYPE, 0x04);
-const KVM_GET_SUPPORTED_CPUID = requestReadWrite(KVM_TYPE, 0x05, kvmCpuid2.size);
 
 /** Entries that are enough on processors of today; the table is doubled where they are not. */
 const INITIAL_CPUID_ENTRIES = 128;

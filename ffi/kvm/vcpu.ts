@@ -6,10 +6,33 @@
 
 import { addressView } from "../address_view.ts";
 import { check, SystemError } from "../errno.ts";
-import { ioctl, requestPlain, requestRead, requestReadWrite, requestWrite } from "../ioctl.ts";
+import { ioctl } from "../ioctl.ts";
 import { allocate, decode, encode, type Layout, type Value } from "../struct.ts";
-import { KVM_TYPE } from "./constants.ts";
 import { kvmRun, kvmRunIo, kvmRunMmio } from "./run_structs.ts";
+import {
+  KVM_GET_DEBUGREGS,
+  KVM_GET_FPU,
+  KVM_GET_LAPIC,
+  KVM_GET_MP_STATE,
+  KVM_GET_MSRS,
+  KVM_GET_REGS,
+  KVM_GET_SREGS,
+  KVM_GET_VCPU_EVENTS,
+  KVM_GET_XCRS,
+  KVM_GET_XSAVE,
+  KVM_RUN,
+  KVM_SET_CPUID2,
+  KVM_SET_DEBUGREGS,
+  KVM_SET_FPU,
+  KVM_SET_LAPIC,
+  KVM_SET_MP_STATE,
+  KVM_SET_MSRS,
+  KVM_SET_REGS,
+  KVM_SET_SREGS,
+  KVM_SET_VCPU_EVENTS,
+  KVM_SET_XCRS,
+  KVM_SET_XSAVE,
+} from "./vcpu_requests.ts";
 import {
   kvmCpuid2,
   kvmCpuidEntry2,
@@ -25,29 +48,6 @@ import {
   kvmXcrs,
   kvmXsave,
 } from "./vcpu_structs.ts";
-
-const KVM_RUN = requestPlain(KVM_TYPE, 0x80);
-const KVM_GET_REGS = requestRead(KVM_TYPE, 0x81, kvmRegs.size);
-const KVM_SET_REGS = requestWrite(KVM_TYPE, 0x82, kvmRegs.size);
-const KVM_GET_SREGS = requestRead(KVM_TYPE, 0x83, kvmSregs.size);
-const KVM_SET_SREGS = requestWrite(KVM_TYPE, 0x84, kvmSregs.size);
-const KVM_GET_MSRS = requestReadWrite(KVM_TYPE, 0x88, kvmMsrs.size);
-const KVM_SET_MSRS = requestWrite(KVM_TYPE, 0x89, kvmMsrs.size);
-const KVM_GET_FPU = requestRead(KVM_TYPE, 0x8c, kvmFpu.size);
-const KVM_SET_FPU = requestWrite(KVM_TYPE, 0x8d, kvmFpu.size);
-const KVM_GET_LAPIC = requestRead(KVM_TYPE, 0x8e, kvmLapicState.size);
-const KVM_SET_LAPIC = requestWrite(KVM_TYPE, 0x8f, kvmLapicState.size);
-const KVM_SET_CPUID2 = requestWrite(KVM_TYPE, 0x90, kvmCpuid2.size);
-const KVM_GET_MP_STATE = requestRead(KVM_TYPE, 0x98, kvmMpState.size);
-const KVM_SET_MP_STATE = requestWrite(KVM_TYPE, 0x99, kvmMpState.size);
-const KVM_GET_VCPU_EVENTS = requestRead(KVM_TYPE, 0x9f, kvmVcpuEvents.size);
-const KVM_SET_VCPU_EVENTS = requestWrite(KVM_TYPE, 0xa0, kvmVcpuEvents.size);
-const KVM_GET_DEBUGREGS = requestRead(KVM_TYPE, 0xa1, kvmDebugregs.size);
-const KVM_SET_DEBUGREGS = requestWrite(KVM_TYPE, 0xa2, kvmDebugregs.size);
-const KVM_GET_XSAVE = requestRead(KVM_TYPE, 0xa4, kvmXsave.size);
-const KVM_SET_XSAVE = requestWrite(KVM_TYPE, 0xa5, kvmXsave.size);
-const KVM_GET_XCRS = requestRead(KVM_TYPE, 0xa6, kvmXcrs.size);
-const KVM_SET_XCRS = requestWrite(KVM_TYPE, 0xa7, kvmXcrs.size);
 
 // Constant indices of the fields that are read on every exit.
 const IMMEDIATE_EXIT = kvmRun.offsets.immediate_exit;
