@@ -47,14 +47,14 @@ export const MAXIMUM_DEVICE_TYPE = 63;
 export function defineVirtioDevice<const Schemas extends OptionSchemas = Record<never, never>>(
   definition: VirtioDefinition<Schemas>,
 ): VirtioPlugin {
-  const plugin: VirtioPlugin = {
+  check("virtio", "defineVirtioDevice", definition);
+  return Object.freeze<VirtioPlugin>({
     ...definition,
     [PLUGIN_TAG]: PLUGIN_VERSION,
     kind: "virtio",
     options: Object.freeze({ ...definition.options }),
     create: (options, host) => definition.create(options as OptionValues<Schemas>, host),
-  };
-  return checked(plugin, "defineVirtioDevice", definition);
+  });
 }
 
 /**
@@ -65,14 +65,14 @@ export function defineVirtioDevice<const Schemas extends OptionSchemas = Record<
 export function definePciDevice<const Schemas extends OptionSchemas = Record<never, never>>(
   definition: PciDefinition<Schemas>,
 ): PciPlugin {
-  const plugin: PciPlugin = {
+  check("pci", "definePciDevice", definition);
+  return Object.freeze<PciPlugin>({
     ...definition,
     [PLUGIN_TAG]: PLUGIN_VERSION,
     kind: "pci",
     options: Object.freeze({ ...definition.options }),
     create: (options, host) => definition.create(options as OptionValues<Schemas>, host),
-  };
-  return checked(plugin, "definePciDevice", definition);
+  });
 }
 
 /**
@@ -122,10 +122,11 @@ export function describeValue(value: unknown): string {
   }
 }
 
-function checked<P extends Plugin>(plugin: P, caller: string, definition: object): P {
-  const fault = faultOf(plugin.kind, definition as Readonly<Record<string, unknown>>);
+function check(kind: Plugin["kind"], caller: string, definition: unknown): void {
+  const fault = typeof definition === "object" && definition !== null
+    ? faultOf(kind, definition as Readonly<Record<string, unknown>>)
+    : `it must be given an object of name, create and so on, not ${describeValue(definition)}`;
   if (fault !== undefined) throw new TypeError(`${caller}: ${fault}`);
-  return Object.freeze(plugin);
 }
 
 function isIntegerBetween(value: unknown, low: number, high: number): boolean {

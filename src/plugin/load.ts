@@ -64,7 +64,7 @@ function resolveSpecifier(specifier: string, base: string | URL, names: readonly
   }
   const meant = nearest(specifier, names);
   throw new PluginError(
-    `There is no device called "${specifier}"` + (meant === undefined ? "" : `, did you mean "${meant}"?`)
+    `There is no device called "${specifier}"` + (meant === undefined ? "" : ` (did you mean "${meant}"?)`)
       + `. Built-in devices are ${names.join(", ") || "none"}; a module of your own is given by its path `
       + `(./${specifier || "device"}.ts) or URL.`,
   );

@@ -79,7 +79,7 @@ export const option: OptionKinds = Object.freeze({
   boolean: () =>
     parsed("on or off", (given: string | boolean) => {
       if (typeof given === "boolean") return given;
-      const key = String(given).toLowerCase();
+      const key = typeof given === "string" ? given.toLowerCase() : "";
       return Object.hasOwn(BOOLEAN_TEXT, key) ? BOOLEAN_TEXT[key] : undefined;
     }),
 
@@ -144,7 +144,7 @@ function parsed<Input, Output>(
 
 function parseSize(given: string | number): number | undefined {
   if (typeof given === "number") return Number.isSafeInteger(given) && given >= 0 ? given : undefined;
-  const match = SIZE_TEXT.exec(given);
+  const match = typeof given === "string" ? SIZE_TEXT.exec(given) : null;
   if (match === null) return undefined;
   const bytes = Number(match[1]) * SIZE_UNITS[match[2].toUpperCase()];
   return Number.isSafeInteger(bytes) ? bytes : undefined;

@@ -53,7 +53,7 @@ export function describeOptions(schemas: OptionSchemas): readonly { readonly key
 
 function describeUnknown(key: string, valid: readonly string[]): string {
   const meant = nearest(key, valid);
-  return `there is no option "${key}"` + (meant === undefined ? "" : `, did you mean "${meant}"?`);
+  return `there is no option "${key}"` + (meant === undefined ? "" : ` (did you mean "${meant}"?)`);
 }
 
 function describeWrong(key: string, schema: GenericSchema, given: unknown, message: string): string {
