@@ -118,7 +118,7 @@ export class PciBus {
   }
 
   /**
-   * Takes a function off the bus and frees its BARs. It is not disposed.
+   * Takes a function off the bus and frees its BARs. Dispose it next: its doorbells and vectors are its own.
    *
    * @returns Whether it was on the bus.
    */

@@ -42,6 +42,9 @@ export const FEATURE_NOTIF_CONFIG_DATA = 1n << 39n;
 /** Feature: one queue can be reset on its own (2.6.1). */
 export const FEATURE_RING_RESET = 1n << 40n;
 
+/** The bits that belong to rings and transports (2.2): 24 to 40. A device offers none of them by itself. */
+export const RESERVED_FEATURES: bigint = (1n << 41n) - (1n << 24n);
+
 /** Names of the feature bits that belong to the ring and the transport. */
 export const FEATURE_NAMES: ReadonlyMap<bigint, string> = new Map([
   [FEATURE_RING_INDIRECT_DESC, "RING_INDIRECT_DESC"],

@@ -352,6 +352,7 @@ export class VirtioPciTransport extends PciFunction {
   #writeDeviceConfiguration(offset: number, width: AccessWidth, value: number): void {
     const device = this.#device;
     if (device.writeConfiguration === undefined || offset + width > (device.configuration?.length ?? 0)) return;
+    this.#dirty = true;
     try {
       device.writeConfiguration(offset, width, value);
     } catch (cause) {
@@ -390,12 +391,13 @@ export class VirtioPciTransport extends PciFunction {
   }
 }
 
-/** What the device offers, with what every device gets from here. */
+/** What the device offers, with what every device gets from here. Bits of ring and transport are not the device's to offer. */
 function offeredFeatures(device: VirtioDevice): bigint {
   const common = constants.FEATURE_VERSION_1 | constants.FEATURE_RING_INDIRECT_DESC | constants.FEATURE_RING_EVENT_IDX;
   // A device that has something in flight has to know how to end it for one queue alone.
   const canResetQueue = device.resetQueue !== undefined || device.reset === undefined;
-  return device.features | common | (canResetQueue ? constants.FEATURE_RING_RESET : 0n);
+  const reset = canResetQueue ? constants.FEATURE_RING_RESET : 0n;
+  return device.features & ~constants.RESERVED_FEATURES | common | reset;
 }
 
 /** Refuses queues that cannot be. */
