@@ -7,7 +7,7 @@ import type { AccessWidth } from "../pci/device.ts";
 import { OPEN_BUS, type PortDevice } from "./port_device.ts";
 
 /** Its customary port. */
-export const DEBUG_EXIT_PORT = 0x501;
+export const DEBUG_EXIT_PORT = 0xf4;
 
 /** Ends the machine when it is written. */
 export class DebugExit implements PortDevice {

@@ -1,0 +1,175 @@
+/**
+ * What a launch takes, validated and normalised: the one shape behind the API and the command line.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as v from "valibot";
+import { option, optional } from "../plugin/options.ts";
+import { parseSpecification } from "../plugin/specification.ts";
+import { validateOptions } from "../plugin/validate.ts";
+import { memoryRegions } from "./layout.ts";
+import type { DeviceRequest, MachineRequest } from "./protocol.ts";
+
+/** A disk served by the built-in block device; further keys are the block device's options. */
+export interface DiskOptions {
+  /** The image: a regular file or a block device. */
+  readonly path: string;
+  /** Refuse the guest's writes. */
+  readonly readonly?: boolean;
+  /** Any other option of the block device. */
+  readonly [option: string]: unknown;
+}
+
+/** A device of any plugin. */
+export interface DeviceOptions {
+  /** Built-in name, path or URL of the plugin module. */
+  readonly plugin: string;
+  /** Unique name of the device. */
+  readonly id?: string;
+  /** Device number on the bus, 1-31. */
+  readonly slot?: number;
+  /** The plugin's own options. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** What {@linkcode VirtualMachine.launch} takes. Paths are relative to the current directory. */
+export interface LaunchOptions {
+  /** The kernel: an ELF with a PVH entry or a bzImage. A path, a `file:` URL, or its bytes. */
+  readonly kernel: string | URL | Uint8Array;
+  /** The initial RAM file system. */
+  readonly initramfs?: string | URL | Uint8Array;
+  /** The kernel's command line. Default: empty. */
+  readonly cmdline?: string;
+  /** Number of vCPUs. Default: 1. */
+  readonly cpus?: number;
+  /** RAM: bytes, or text such as `512M`. Default: 256 MiB. */
+  readonly memory?: number | string;
+  /** Disks, in the order in which the guest finds them. */
+  readonly disks?: readonly DiskOptions[];
+  /** Whether there is an entropy device, or its options. */
+  readonly rng?: boolean | Readonly<Record<string, unknown>>;
+  /** virtio consoles hvc0, hvc1 …: the name of the stream each is connected to. */
+  readonly consoles?: readonly string[];
+  /** Stream of the first serial port: `tty`, `null`, `file=PATH`, any other name; `off` for no port. Default: `serial`. */
+  readonly serial?: string;
+  /** More devices. Text is a plugin's name, path or URL, optionally followed by `,key=value…`. */
+  readonly devices?: readonly (string | URL | DeviceOptions)[];
+  /** Print register dumps when the run fails. Default: false. */
+  readonly verbose?: boolean;
+  /** End the run when the serial port shows a kernel panic. Default: true. */
+  readonly watchForPanic?: boolean;
+  /** Restart the machine when the guest asks for a reset, instead of ending. Default: false. */
+  readonly rebootOnReset?: boolean;
+  /** End the run after so many seconds. */
+  readonly timeoutSeconds?: number;
+}
+
+const DEFAULT_MEMORY = "256M";
+/** Limit of xAPIC ids and of the isolates one process can reasonably hold. */
+const MAXIMUM_CPUS = 254;
+
+/** What a plugin specifier begins with that is not a plain name: a path or a URL. */
+const URL_PATTERN = /^[a-z][a-z0-9+.-]+:/i;
+const PATH_PATTERN = /[/\\]|\.[cm]?[jt]sx?$/;
+
+const image = v.union([v.string(), v.instance(URL), v.instance(Uint8Array)], "a path, a file: URL or the bytes");
+const record = v.record(v.string(), v.unknown());
+
+const SCHEMAS = {
+  kernel: image,
+  initramfs: optional(image, undefined),
+  cmdline: optional(option.text(), ""),
+  cpus: optional(option.integer({ min: 1, max: MAXIMUM_CPUS }), 1),
+  memory: optional(option.size(), DEFAULT_MEMORY),
+  disks: optional(v.array(record, "a list such as [{ path }]"), []),
+  rng: optional(v.union([v.boolean(), record], "true, false or the entropy device's options"), false),
+  consoles: optional(v.array(v.string(), "a list of stream names"), []),
+  serial: optional(option.text(), "serial"),
+  devices: optional(
+    v.array(
+      v.union([v.string(), v.instance(URL), record]),
+      "a list of plugin names, paths, URLs or { plugin, options }",
+    ),
+    [],
+  ),
+  verbose: optional(option.boolean(), false),
+  watchForPanic: optional(option.boolean(), true),
+  rebootOnReset: optional(option.boolean(), false),
+  timeoutSeconds: optional(option.integer({ min: 1 }), undefined),
+};
+
+/**
+ * Validates what a launch was given and resolves its paths.
+ *
+ * @throws {Error} A key is unknown or a value of the wrong kind; the message names it, the valid keys and the nearest.
+ */
+export function normalise(options: LaunchOptions, launchedAt: number): MachineRequest {
+  const given = validateOptions("launch options", SCHEMAS, { ...options }) as unknown as Required<LaunchOptions> & {
+    readonly memory: number;
+  };
+  memoryRegions(given.memory);
+  const devices: DeviceRequest[] = [
+    ...given.disks.map(({ path, ...rest }) => ({ plugin: "block", options: { path: resolvePath(path), ...rest } })),
+    ...(given.rng === false ? [] : [{ plugin: "rng", options: given.rng === true ? {} : given.rng }]),
+    ...given.consoles.map((stream) => ({ plugin: "console", options: { stream } })),
+    ...given.devices.map(deviceRequest),
+  ];
+  return {
+    kernel: locate(given.kernel),
+    ...(given.initramfs === undefined ? {} : { initramfs: locate(given.initramfs) }),
+    cmdline: given.cmdline,
+    cpus: given.cpus,
+    memory: given.memory,
+    devices,
+    ...(given.serial === "off" ? {} : { serial: given.serial }),
+    verbose: given.verbose,
+    watchForPanic: given.watchForPanic,
+    launchedAt,
+  };
+}
+
+/** A device from its text, URL or object form. */
+function deviceRequest(device: string | URL | DeviceOptions): DeviceRequest {
+  if (typeof device === "string") {
+    const { specifier, options } = parseSpecification(device);
+    return takeCommonOptions(specifier, options);
+  }
+  if (device instanceof URL) return { plugin: device.href, options: {} };
+  const { plugin, id, slot, options } = device;
+  if (typeof plugin !== "string") {
+    throw new TypeError(`Cannot add the device ${JSON.stringify(device)}: "plugin" must name its module`);
+  }
+  return {
+    plugin: resolveSpecifier(plugin),
+    options: options ?? {},
+    ...(id === undefined ? {} : { id }),
+    ...(slot === undefined ? {} : { slot }),
+  };
+}
+
+/** `id` and `slot` belong to the machine, the other keys to the plugin. */
+function takeCommonOptions(plugin: string, options: Readonly<Record<string, string | true>>): DeviceRequest {
+  const { id, slot, ...rest } = options;
+  return {
+    plugin: resolveSpecifier(plugin),
+    options: rest,
+    ...(typeof id === "string" ? { id } : {}),
+    ...(slot === undefined ? {} : { slot: Number(slot) }),
+  };
+}
+
+/** The machine isolate has no current directory of its own to rely on: paths are made absolute here. */
+function resolveSpecifier(specifier: string): string {
+  return PATH_PATTERN.test(specifier) && !URL_PATTERN.test(specifier) ? resolve(specifier) : specifier;
+}
+
+function resolvePath(path: unknown): unknown {
+  return typeof path === "string" ? resolve(path) : path;
+}
+
+function locate(image: string | URL | Uint8Array): string | Uint8Array {
+  if (image instanceof Uint8Array) return image;
+  return image instanceof URL || image.startsWith("file:") ? fileURLToPath(image) : resolve(image);
+}

@@ -1,0 +1,105 @@
+/**
+ * Starts and supervises the isolates of one machine, from the control isolate: one for the machine, one per vCPU.
+ *
+ * The control isolate never blocks, so it is the one that hears of a Worker's crash; it passes that on as an ordinary
+ * message, and ends everything by itself when the machine isolate is the one that crashed.
+ *
+ * @module
+ */
+import { writeEvent } from "../../ffi/event_descriptor.ts";
+import { Command, EndReason, Field, MAILBOX_BYTES, VcpuState } from "./mailbox.ts";
+import { type FromMachine, SHARED_BYTES, type SharedBlocks, type ToMachine } from "./protocol.ts";
+
+const PORTS = 65536;
+
+/** Receives what the machine isolate says. */
+export interface MachineListener {
+  /** A message of the machine isolate. */
+  message(message: FromMachine): void;
+  /** The machine isolate crashed: nothing more will come. */
+  crashed(error: Error): void;
+}
+
+/** The isolates of one machine. */
+export class Isolates {
+  /** What they share. */
+  readonly blocks: SharedBlocks;
+  readonly #machine: Worker;
+  readonly #vcpus: Worker[] = [];
+  readonly #waiting: ToMachine[] = [];
+  #controlEvent: number | undefined;
+
+  /** Starts all isolates at once: they need about the same time, and on several cores they need it together. */
+  constructor(cpus: number, listener: MachineListener) {
+    this.blocks = {
+      mailboxes: Array.from({ length: cpus }, () => new SharedArrayBuffer(MAILBOX_BYTES)),
+      shared: new SharedArrayBuffer(SHARED_BYTES),
+      claimedPorts: new SharedArrayBuffer(PORTS),
+    };
+    this.#machine = new Worker(import.meta.resolve("./machine_worker.ts"), { type: "module", name: "machine" });
+    this.#machine.onmessage = (event: MessageEvent<FromMachine>) => {
+      if (event.data.type === "ready") this.#connect(event.data.controlEvent);
+      else listener.message(event.data);
+    };
+    this.#machine.onerror = (event) => {
+      event.preventDefault();
+      this.#controlEvent = undefined;
+      listener.crashed(new Error(`the machine isolate crashed: ${describe(event)}`));
+    };
+    this.blocks.mailboxes.forEach((mailbox, index) => this.#startVcpu(mailbox, index));
+  }
+
+  /** Sends a message to the machine isolate and wakes it. Kept until the isolate can be woken. */
+  send(message: ToMachine): void {
+    if (message.type === "build") {
+      this.#machine.postMessage(message);
+    } else if (this.#controlEvent === undefined) {
+      this.#waiting.push(message);
+    } else {
+      this.#machine.postMessage(message);
+      writeEvent(this.#controlEvent);
+    }
+  }
+
+  /** The machine isolate has closed its descriptors: do not wake it any more. */
+  disconnect(): void {
+    this.#controlEvent = undefined;
+  }
+
+  /** Ends what is left after the machine isolate has ended or crashed: nobody runs a vCPU any more. */
+  terminate(): void {
+    this.#controlEvent = undefined;
+    this.#machine.terminate();
+    for (const [index, worker] of this.#vcpus.entries()) {
+      const words = new Int32Array(this.blocks.mailboxes[index]);
+      Atomics.store(words, Field.command, Command.end);
+      Atomics.notify(words, Field.command);
+      worker.terminate();
+    }
+  }
+
+  #connect(controlEvent: number): void {
+    this.#controlEvent = controlEvent;
+    for (const message of this.#waiting.splice(0)) this.send(message);
+  }
+
+  #startVcpu(mailbox: SharedArrayBuffer, index: number): void {
+    const worker = new Worker(import.meta.resolve("./vcpu_worker.ts"), { type: "module", name: `vcpu ${index}` });
+    worker.onerror = (event) => {
+      event.preventDefault();
+      // A crashed vCPU counts as ended, so that the machine isolate does not wait for it.
+      const words = new Int32Array(mailbox);
+      Atomics.store(words, Field.endReason, EndReason.crashed);
+      Atomics.store(words, Field.vcpuState, VcpuState.ended);
+      Atomics.notify(words, Field.vcpuState);
+      this.send({ type: "vcpu-failed", index, message: describe(event) });
+    };
+    worker.postMessage({ mailbox, shared: this.blocks.shared, claimedPorts: this.blocks.claimedPorts });
+    this.#vcpus.push(worker);
+  }
+}
+
+function describe(event: ErrorEvent): string {
+  const place = event.filename ? ` (${event.filename}:${event.lineno})` : "";
+  return `${event.message}${place}`;
+}

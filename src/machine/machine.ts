@@ -1,0 +1,302 @@
+/**
+ * A machine in its isolate: built from a request, run until it ends, taken apart.
+ *
+ * @module
+ */
+import { EventDescriptor } from "../../ffi/event_descriptor.ts";
+import { Capability } from "../../ffi/kvm/constants.ts";
+import type { KvmMachine } from "../../ffi/kvm/machine.ts";
+import { KvmSystem } from "../../ffi/kvm/system.ts";
+import { MemoryMapping } from "../../ffi/memory_mapping.ts";
+import { buildAcpiTables } from "../boot/acpi/tables.ts";
+import { loadKernel } from "../boot/loader.ts";
+import { GuestMemory } from "../memory/guest_memory.ts";
+import { PciBus } from "../pci/bus.ts";
+import { HOST_BRIDGE_SLOT, HostBridge } from "../pci/host_bridge.ts";
+import { CharacterStreams } from "./character_streams.ts";
+import { DeviceFiles } from "./device_files.ts";
+import { Devices } from "./devices.ts";
+import { KvmDoorbells } from "./doorbells.ts";
+import { type Ending, ending } from "./ending.ts";
+import { EventLoop } from "./event_loop.ts";
+import { Exits } from "./exits.ts";
+import { explainKvmFailure } from "./host.ts";
+import { KvmInterrupts } from "./interrupts.ts";
+import * as layout from "./layout.ts";
+import { addLegacyDevices, SERIAL_INTERRUPT, SERIAL_PORT } from "./legacy_devices.ts";
+import { MACHINE_SLEEPS } from "./mailbox.ts";
+import { PortBus } from "./port_bus.ts";
+import type { FromMachine, MachineRequest, SharedBlocks, ToMachine } from "./protocol.ts";
+import type { Statistics } from "./statistics.ts";
+import { physicalAddressBits } from "./vcpu_state.ts";
+import { Vcpus } from "./vcpus.ts";
+
+/** Ports of PCI configuration mechanism #1. */
+const PCI_CONFIGURATION_PORTS = { first: 0xcf8, count: 8 } as const;
+/** Rounds without work before the isolate sleeps: about 20 µs. On one processor spinning only keeps vCPUs waiting. */
+const IDLE_ROUNDS: number = navigator.hardwareConcurrency > 1 ? 200 : 0;
+/** Steps of the launch, by name, in milliseconds since it began. */
+type Timeline = Record<string, number>;
+
+/** One machine. */
+export class Machine implements Disposable {
+  readonly #resources = new DisposableStack();
+  readonly #request: MachineRequest;
+  readonly #post: (message: FromMachine) => void;
+  readonly #shared: Int32Array;
+  readonly #loop: EventLoop;
+  readonly #streams: CharacterStreams;
+  readonly #controlEvent: EventDescriptor;
+  readonly #timeline: Timeline = {};
+  #exits!: Exits;
+  #devices!: Devices;
+  #vcpus!: Vcpus;
+  #ending: Ending | undefined;
+  /** The kernel has begun to panic; it is given the time to say all it has to say. */
+  #panic: Ending | undefined;
+  #announced = 0;
+  #sleeps = 0;
+
+  private constructor(request: MachineRequest, blocks: SharedBlocks, post: (message: FromMachine) => void) {
+    this.#request = request;
+    this.#post = post;
+    this.#shared = new Int32Array(blocks.shared);
+    this.#mark("isolate");
+    this.#loop = this.#resources.use(new EventLoop());
+    this.#controlEvent = this.#resources.use(new EventDescriptor());
+    const watch = this.#loop.watch(this.#controlEvent.fd, () => this.#announced += this.#controlEvent.read());
+    this.#resources.use(watch);
+    this.#streams = this.#resources.use(new CharacterStreams(blocks.shared, post));
+    post({ type: "ready", controlEvent: this.#controlEvent.fd });
+  }
+
+  /**
+   * Builds a machine up to the point where its vCPUs can run.
+   *
+   * @throws {Error} Whatever is missing or wrong; everything made so far has been given back.
+   */
+  static async build(
+    request: MachineRequest,
+    blocks: SharedBlocks,
+    post: (message: FromMachine) => void,
+  ): Promise<Machine> {
+    const machine = new Machine(request, blocks, post);
+    try {
+      await machine.#build(blocks);
+      return machine;
+    } catch (error) {
+      machine[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Runs the machine until it ends. Everything it held has been given back when the promise resolves.
+   *
+   * @param takeMessage Resolves with the next message of the control isolate.
+   */
+  async run(takeMessage: () => Promise<ToMachine>): Promise<{ ending: Ending; statistics: Statistics }> {
+    this.#vcpus.start();
+    this.#mark("running");
+    let idleRounds = 0;
+    while (this.#ending === undefined) {
+      const served = this.#vcpus.serve();
+      if (this.#loop.dispatch() || served) {
+        this.#loop.endRound();
+        idleRounds = 0;
+        continue;
+      }
+      for (; this.#announced > 0; this.#announced--) this.#obey(await takeMessage());
+      this.#ending ??= this.#vcpus.findEnding();
+      if (this.#ending !== undefined || idleRounds++ < IDLE_ROUNDS) continue;
+      this.#sleep();
+    }
+    this.#vcpus.end();
+    const details = this.#request.verbose ? { details: this.#vcpus.describe() } : {};
+    const statistics = this.#statistics();
+    this[Symbol.dispose]();
+    return { ending: { ...this.#ending, ...details }, statistics };
+  }
+
+  /** Milliseconds from the launch to each step so far. */
+  get timeline(): Readonly<Record<string, number>> {
+    return this.#timeline;
+  }
+
+  /** What was chosen on the way. */
+  readonly notes: string[] = [];
+
+  /** Gives everything back. */
+  [Symbol.dispose](): void {
+    this.#resources[Symbol.dispose]();
+  }
+
+  async #build(blocks: SharedBlocks): Promise<void> {
+    const request = this.#request;
+    const system = this.#resources.use(openKvm());
+    const machine = this.#resources.use(system.createMachine());
+    this.#mark("kvm");
+    const memory = this.#addMemory(machine);
+    machine.setTssAddress(layout.TSS_ADDRESS);
+    machine.setIdentityMapAddress(layout.IDENTITY_MAP_ADDRESS);
+    machine.createInterruptChip();
+    machine.createTimer();
+    const supportedCpuid = system.supportedCpuid();
+    const memory64 = layout.memory64Window(memory.regions, physicalAddressBits(supportedCpuid));
+    const interrupts = new KvmInterrupts(machine, system.checkExtension(Capability.interruptRouting));
+    const bus = this.#makeBus(memory, memory64, interrupts);
+    const ports = new PortBus(new Uint8Array(blocks.claimedPorts));
+    ports.forward(PCI_CONFIGURATION_PORTS.first, PCI_CONFIGURATION_PORTS.count, true);
+    this.#exits = new Exits(ports, bus);
+    this.#vcpus = this.#resources.use(new Vcpus(system, machine, blocks, this.#loop, this.#exits.handle));
+    this.#mark("machine");
+    this.#addLegacy(ports, memory, machine);
+    this.#devices = this.#resources.use(
+      new Devices({
+        memory,
+        bus,
+        interrupts,
+        doorbells: new KvmDoorbells(machine, this.#loop),
+        loop: this.#loop,
+        files: new DeviceFiles(this.#loop, memory),
+        streams: this.#streams,
+        log: (device, message) => this.#post({ type: "log", device, message }),
+      }),
+    );
+    for (const device of request.devices) await this.#devices.add(device);
+    this.#loop.atRoundEnd(() => this.#devices.endBatch());
+    this.#mark("devices");
+    const acpi = buildAcpiTables({
+      vcpus: request.cpus,
+      ecam: { address: layout.ECAM.address, buses: 1 },
+      windows: { memory32: layout.MEMORY32_WINDOW, memory64, io: layout.IO_WINDOW },
+      ...(request.serial === undefined ? {} : { serial: { port: SERIAL_PORT, interrupt: SERIAL_INTERRUPT } }),
+    });
+    memory.write(acpi.address, acpi.bytes);
+    const kernel = await loadKernel(memory, {
+      kernel: await readImage("kernel", request.kernel),
+      initramfs: request.initramfs === undefined ? undefined : await readImage("initramfs", request.initramfs),
+      commandLine: request.cmdline,
+      rsdpAddress: acpi.rsdpAddress,
+      reserved: [layout.ECAM],
+    });
+    this.notes.push(`${kernel.protocol}: ${kernel.note}`);
+    this.#mark("kernel");
+    this.#vcpus.configure(supportedCpuid, kernel.state);
+    this.#mark("vcpus");
+  }
+
+  #addMemory(machine: KvmMachine): GuestMemory {
+    const regions = layout.memoryRegions(this.#request.memory);
+    const mapping = this.#resources.use(MemoryMapping.memfd("guest-memory", this.#request.memory));
+    regions.forEach(({ address, length, offset }, slot) =>
+      machine.setMemorySlot(slot, address, length, mapping.address + BigInt(offset))
+    );
+    return new GuestMemory(mapping.buffer, regions, mapping.address);
+  }
+
+  #makeBus(memory: GuestMemory, memory64: layout.AddressRange, interrupts: KvmInterrupts): PciBus {
+    const bus = new PciBus({
+      windows: { memory32: layout.MEMORY32_WINDOW, memory64, io: layout.IO_WINDOW },
+      reserved: [...memory.regions, layout.ECAM, layout.IO_APIC, layout.LOCAL_APIC],
+      interrupts,
+    });
+    bus.add(new HostBridge(), HOST_BRIDGE_SLOT);
+    return bus;
+  }
+
+  #addLegacy(ports: PortBus, memory: GuestMemory, machine: KvmMachine): void {
+    const { serial } = this.#request;
+    addLegacyDevices(
+      ports,
+      memory,
+      {
+        power: (request) => this.#end(this.#panic ?? power(request)),
+        exit: (exitCode) =>
+          this.#end({ kind: "debug-exit", message: `the guest ended with code ${exitCode}`, exitCode }),
+        panicking: (message) => this.#panic ??= ending("panic", message),
+        panicked: () => this.#end(this.#panic ?? ending("panic", "the guest's kernel panicked (told by pvpanic)")),
+        interruptLine: (line, level) => machine.setInterruptLine(line, level),
+      },
+      { debug: this.#streams.open("debug"), serial: serial === undefined ? undefined : this.#streams.open(serial) },
+      this.#request.watchForPanic,
+    );
+  }
+
+  #obey(message: ToMachine): void {
+    switch (message.type) {
+      case "stop":
+        this.#end(message.ending);
+        break;
+      case "input":
+        this.#streams.input(message.stream, message.data);
+        break;
+      case "resize":
+        this.#streams.resize(message.stream, message.columns, message.rows);
+        break;
+      case "drained":
+        this.#streams.drained(message.stream);
+        break;
+      case "vcpu-failed":
+        this.#end(ending("host-error", `the isolate of vCPU ${message.index} crashed: ${message.message}`));
+        break;
+      case "build":
+        break;
+    }
+    this.#loop.endRound();
+  }
+
+  /** The first ending counts. */
+  #end(reason: Ending): void {
+    this.#ending ??= reason;
+  }
+
+  #sleep(): void {
+    this.#streams.flush();
+    Atomics.store(this.#shared, MACHINE_SLEEPS, 1);
+    // Looked at once more: whoever posted before this word was set did not know that we must be woken.
+    if (!this.#vcpus.pending && !this.#loop.pending) {
+      this.#sleeps++;
+      this.#loop.wait();
+    }
+    Atomics.store(this.#shared, MACHINE_SLEEPS, 0);
+  }
+
+  #statistics(): Statistics {
+    return {
+      vcpus: this.#vcpus.counts(),
+      places: this.#exits.places,
+      devices: this.#devices.statistics(),
+      sleeps: this.#sleeps,
+      timeline: this.#timeline,
+    };
+  }
+
+  #mark(step: string): void {
+    this.#timeline[step] = performance.timeOrigin + performance.now() - this.#request.launchedAt;
+  }
+}
+
+function power(request: "poweroff" | "reset"): Ending {
+  return request === "poweroff"
+    ? ending("power-off", "the guest powered off")
+    : ending("reset", "the guest reset the machine");
+}
+
+function openKvm(): KvmSystem {
+  try {
+    return KvmSystem.open();
+  } catch (cause) {
+    const { check, detail, remedy } = explainKvmFailure(cause);
+    throw new Error(`${check} ${detail}. Remedy: ${remedy}`, { cause });
+  }
+}
+
+async function readImage(what: string, image: string | Uint8Array): Promise<Uint8Array> {
+  if (typeof image !== "string") return image;
+  try {
+    return await Deno.readFile(image);
+  } catch (cause) {
+    throw new Error(`Cannot read the ${what} ${image}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
