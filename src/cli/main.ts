@@ -62,7 +62,14 @@ async function main(args: readonly string[]): Promise<number> {
   return await (await command.load())(rest);
 }
 
+/** `deno task` runs in the project's folder and tells where it was called: paths are meant from there. */
+function returnToCaller(): void {
+  const caller = Deno.env.get("INIT_CWD");
+  if (caller !== undefined) Deno.chdir(caller);
+}
+
 try {
+  returnToCaller();
   Deno.exit(await main(Deno.args));
 } catch (error) {
   const isUsage = error instanceof UsageError;

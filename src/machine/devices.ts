@@ -54,12 +54,13 @@ export class Devices implements Disposable {
     const plugin = await loadPlugin(request.plugin, Deno.cwd(), BUILT_IN_DEVICES);
     const id = this.#claimId(request.id, plugin.name);
     const { log, files, streams } = this.#environment;
-    let transport: VirtioPciTransport | undefined;
+    // Devices are made before their transport, and get its services through this.
+    const late: { transport?: VirtioPciTransport } = {};
     const host: DeviceHost = {
       id,
       log: (message) => log(id, message),
-      configurationChanged: () => transport?.configurationChanged(),
-      needsReset: (reason) => transport?.needsReset(reason),
+      configurationChanged: () => late.transport?.configurationChanged(),
+      needsReset: (reason) => late.transport?.needsReset(reason),
       openFile: (path, options) => files.open(path, options),
       openCharacterStream: (name) => streams.open(name),
     };
@@ -68,7 +69,7 @@ export class Devices implements Disposable {
       return;
     }
     const device = createDevice(plugin, request.options, host);
-    transport = new VirtioPciTransport({
+    const transport = late.transport = new VirtioPciTransport({
       id,
       device,
       deviceType: plugin.deviceType,
