@@ -79,7 +79,7 @@ export class Devices implements Disposable {
       doorbells: this.#environment.doorbells,
       // Firmware that boots from a disk addresses 32 bits only.
       bar64: plugin.deviceType !== DeviceType.block,
-      reportError: (error) => log(id, error.message),
+      reportError: limitReports((message) => log(id, message)),
       schedule: (callback) => this.#environment.loop.schedule(callback),
     });
     this.#transports.push(transport);
@@ -117,4 +117,22 @@ export class Devices implements Disposable {
     this.#ids.add(id);
     return id;
   }
+}
+
+/** Reports of one device in {@linkcode REPORT_WINDOW_MILLISECONDS}; what a guest does wrong can be without end. */
+const REPORT_LIMIT = 8;
+const REPORT_WINDOW_MILLISECONDS = 10_000;
+
+function limitReports(log: (message: string) => void): (error: Error) => void {
+  let windowStart = -Infinity;
+  let reports = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now - windowStart > REPORT_WINDOW_MILLISECONDS) {
+      if (reports > REPORT_LIMIT) log(`${reports - REPORT_LIMIT} more reports like the last ones were left out`);
+      windowStart = now;
+      reports = 0;
+    }
+    if (++reports <= REPORT_LIMIT) log(error.message);
+  };
 }
