@@ -345,8 +345,8 @@ function requireAligned(path: string, file: DeviceFile, blockSize: number): void
   if (file.size % blockSize !== 0 || file.size === 0) {
     const rounded = Math.max(1, Math.ceil(file.size / blockSize)) * blockSize;
     throw new RangeError(
-      `Cannot use ${path} as a disk: its size of ${file.size} bytes is not a multiple of the block size of `
-        + `${blockSize}; extend it: truncate -s ${rounded} '${path}'`,
+      `Cannot use ${path} as a disk: it has ${file.size} bytes, not one or more whole blocks of ${blockSize} bytes; `
+        + `extend it: truncate -s ${rounded} '${path}'`,
     );
   }
 }

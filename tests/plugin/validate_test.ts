@@ -23,7 +23,7 @@ Deno.test("valid options come back typed, with the fallbacks of those left out",
 Deno.test("a wrong option is refused with owner, key, expectation, value, valid keys and the nearest", () => {
   assert.throws(() => validateOptions("block", schemas, { path: "a", limt: "3M" }), {
     name: "PluginError",
-    message: 'Wrong options for device "block": there is no option "limt", did you mean "limit"?. '
+    message: 'Wrong options for device "block": there is no option "limt" (did you mean "limit"?). '
       + "Its options are path, limit, readonly, planet.",
   });
   assert.throws(() => validateOptions("block", schemas, { path: "a", limit: "many" }), {
