@@ -178,15 +178,16 @@ export class BaseAddressRegisters {
   }
 
   /**
-   * Whether the register holds a sizing pattern: all address bits set. No BAR is ever moved there. The low half of a complete 64-bit
-   * address may well be all ones, so that only counts while the high half is yet to come.
+   * Whether the register holds a sizing pattern, all address bits set, rather than an address. No BAR is ever moved there. Probes of the high half
+   * show as addresses of 2^53 and more. The low half of a complete 64-bit address may well be all ones, so that only counts while the
+   * high half is yet to come.
    */
   #isProbe(request: BarRequest, halfway: boolean): boolean {
-    const at = registers.BASE_ADDRESS_0 + 4 * request.index;
     const low = lowMask(request);
-    const lowProbe = low !== 0 && (this.#space.read(at, 4) & low) >>> 0 === low;
+    const lowProbe = low !== 0
+      && (this.#space.read(registers.BASE_ADDRESS_0 + 4 * request.index, 4) & low) >>> 0 === low;
     if (request.kind !== "memory64") return lowProbe;
-    return lowProbe && halfway || this.#space.read(at + 4, 4) === highMask(request);
+    return lowProbe && halfway || !Number.isSafeInteger(this.#register(request));
   }
 
   #register(request: BarRequest): number {
