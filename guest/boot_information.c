@@ -126,6 +126,7 @@ void examine_boot_information(void) {
   }
   examine_acpi(information->root_pointer);
   if (options.ecam) acpi.ecam = options.ecam;
+  if (options.processors) acpi.processors = (uint32_t)options.processors;
 }
 
 bool overlaps_memory(uint64_t address, uint64_t length) {

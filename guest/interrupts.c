@@ -118,12 +118,13 @@ void interrupts_start(void) {
   if (!(base & APIC_GLOBAL_ENABLE)) write_msr(MSR_APIC_BASE, base | APIC_GLOBAL_ENABLE);
   apic = base & APIC_BASE_ADDRESS;
   map_physical(apic, PAGE_SIZE);
+  /* First of all: while the APIC is disabled by software its local vectors cannot be unmasked (section 11.4.7.2). */
+  write32(apic + APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | SPURIOUS_VECTOR);
   write32(apic + APIC_TASK_PRIORITY, 0);
   write32(apic + APIC_LVT_LINT0, APIC_LVT_MASKED);
   write32(apic + APIC_LVT_LINT1, APIC_LVT_MASKED);
   write32(apic + APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_ONE);
   write32(apic + APIC_LVT_TIMER, TIMER_VECTOR);
-  write32(apic + APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | SPURIOUS_VECTOR);
   enable_interrupts();
 }
 

@@ -50,6 +50,12 @@ static inline uint32_t read32(uint64_t address) {
   return value;
 }
 
+static inline uint64_t read64(uint64_t address) {
+  uint64_t value;
+  __asm__ volatile("movq (%1), %0" : "=r"(value) : "r"(address) : "memory");
+  return value;
+}
+
 static inline void write8(uint64_t address, uint8_t value) {
   __asm__ volatile("movb %0, (%1)" : : "q"(value), "r"(address) : "memory");
 }
@@ -60,6 +66,10 @@ static inline void write16(uint64_t address, uint16_t value) {
 
 static inline void write32(uint64_t address, uint32_t value) {
   __asm__ volatile("movl %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
+static inline void write64(uint64_t address, uint64_t value) {
+  __asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
 }
 
 /* The processor. */

@@ -1,10 +1,13 @@
 /* The order of things: what the guest does, and in which mode. README.md tells it to people. */
 #include "boot_information.h"
 #include "interrupts.h"
+#include "loops.h"
 #include "memory.h"
 #include "options.h"
 #include "pci.h"
+#include "processors.h"
 #include "report.h"
+#include "virtio_checks.h"
 
 #define PROTOCOL_VERSION 1
 
@@ -35,20 +38,41 @@ static void report_processor(void) {
   report("cpu\t%s\t%d\t%d", name, time_stamp_frequency(), (uint64_t)local_apic_id());
 }
 
+/* Modern devices only: those of virtio 0.9 have identities below. */
+static bool is_virtio(const struct pci_function *function) {
+  return function->vendor == VENDOR_VIRTIO && function->identity >= DEVICE_ID_BASE &&
+         function->identity < DEVICE_ID_BASE + DEVICE_TYPE_COUNT;
+}
+
 static void examine_machine(void) {
   report_processor();
   examine_boot_information();
   enumerate_bus();
   for (uint32_t i = 0; i < function_count; i++) examine_function(&functions[i]);
   check_overlaps();
+  for (uint32_t i = 0; i < function_count; i++)
+    if (is_virtio(&functions[i])) examine_virtio(&functions[i]);
+  if (options.smp) examine_processors();
 }
 
 void guest_main(void) {
   interrupts_start();
-  bool understood = read_options(boot_command_line());
-  report("begin\t%d\t%s", (uint64_t)PROTOCOL_VERSION, options.line);
-  if (!understood) exit_with(EXIT_BAD_COMMAND_LINE);
-  if (text_equal(options.mode, "exit")) exit_with((uint8_t)options.code);
-  examine_machine();
+  const char *line = boot_command_line();
+  report("begin\t%d\t%s", (uint64_t)PROTOCOL_VERSION, line);
+  if (!read_options(line)) exit_with(EXIT_BAD_COMMAND_LINE);
+  if (text_equal(options.mode, "exit")) {
+    report("end\t0");
+    exit_with((uint8_t)options.code);
+  }
+  if (text_equal(options.mode, "demo") || text_equal(options.mode, "probe")) {
+    examine_machine();
+  } else if (text_equal(options.mode, "smp")) {
+    report_processor();
+    examine_boot_information();
+    examine_processors();
+  } else if (!run_loop_mode()) {
+    report("note\tmode=%s is not known", options.mode);
+    exit_with(EXIT_BAD_COMMAND_LINE);
+  }
   finish();
 }

@@ -57,6 +57,7 @@ static bool read_word(const char *word, const char **end) {
   } numbers[] = {
       {"count=", &options.count},     {"code=", &options.code},       {"port=", &options.port},
       {"width=", &options.width},     {"address=", &options.address}, {"ecam=", &options.ecam},
+      {"processors=", &options.processors},
   };
   const char *rest;
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -92,7 +93,6 @@ static bool read_word(const char *word, const char **end) {
 }
 
 bool read_options(const char *line) {
-  options.line = line;
   options.count = DEFAULT_COUNT;
   options.port = DEFAULT_PORT;
   options.width = 1;

@@ -4,7 +4,6 @@
 #include "machine.h"
 
 struct options {
-  const char *line; /* the whole command line */
   char mode[24];
   uint64_t count;
   uint64_t code;
@@ -12,6 +11,7 @@ struct options {
   uint64_t width;
   uint64_t address;
   uint64_t ecam;     /* base of ECAM where ACPI does not tell */
+  uint64_t processors; /* how many there are where ACPI does not tell */
   uint64_t function; /* device << 3 | function that alone is examined */
   bool has_function;
   bool write;  /* disks may be written */

@@ -9,6 +9,7 @@
 #define LINE_CAPACITY 512
 
 uint32_t failures;
+bool report_muted;
 
 static char line[LINE_CAPACITY];
 static size_t line_length;
@@ -62,6 +63,7 @@ static void flush_line(void) {
 }
 
 void report(const char *format, ...) {
+  if (report_muted) return;
   va_list arguments;
   va_start(arguments, format);
   for (const char *at = format; *at; at++) {
@@ -92,7 +94,7 @@ void report(const char *format, ...) {
 }
 
 bool check(const struct pci_function *function, const char *id, const char *text, bool passed) {
-  if (!passed) failures++;
+  if (!passed && !report_muted) failures++;
   report("check\t%s\t%s\t%f\t%s", passed ? "PASS" : "FAIL", id, function, text);
   return passed;
 }
@@ -100,7 +102,7 @@ bool check(const struct pci_function *function, const char *id, const char *text
 bool check_equal(const struct pci_function *function, const char *id, const char *text, uint64_t actual,
                  uint64_t expected) {
   if (actual == expected) return check(function, id, text, true);
-  failures++;
+  if (!report_muted) failures++;
   report("check\tFAIL\t%s\t%f\t%s\tread 0x%x, expected 0x%x", id, function, text, actual, expected);
   return false;
 }
@@ -110,6 +112,7 @@ void skip(const struct pci_function *function, const char *id, const char *text,
 }
 
 _Noreturn void finish(void) {
+  report_muted = false;
   report("end\t%d", (uint64_t)failures);
   exit_with(failures ? EXIT_CHECK_FAILED : EXIT_PASSED);
 }

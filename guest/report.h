@@ -32,6 +32,9 @@ void skip(const struct pci_function *function, const char *id, const char *text,
 /* How many checks have failed so far. */
 extern uint32_t failures;
 
+/* While set, nothing is written and no failure counted: for what must be done but is not the subject. */
+extern bool report_muted;
+
 /* Says that the report is complete and ends the guest with 0 or EXIT_CHECK_FAILED. */
 _Noreturn void finish(void);
 
