@@ -5,13 +5,7 @@
  */
 import { type GuestMemory, NOT_RAM } from "../memory/guest_memory.ts";
 import { BootError, hex } from "./errors.ts";
-import {
-  type AddressRange,
-  COMMAND_LINE_ADDRESS,
-  COMMAND_LINE_ROOM,
-  endOfLowMemory,
-  PAGE_SIZE,
-} from "./layout.ts";
+import { type AddressRange, COMMAND_LINE_ADDRESS, COMMAND_LINE_ROOM, endOfLowMemory, PAGE_SIZE } from "./layout.ts";
 
 /** COMMAND_LINE_SIZE of Linux on x86, less the NUL: what a kernel takes that does not tell. */
 export const DEFAULT_COMMAND_LINE_SIZE = 2047;
@@ -57,9 +51,11 @@ export function placeInitramfs(
   const target = address < kernelEnd ? NOT_RAM : memory.offsetOf(address, length);
   if (target === NOT_RAM) {
     throw new BootError(
-      `Cannot load the initramfs of ${length} bytes: between the kernel's end at ${hex(kernelEnd)} and ${hex(limit)} there are ` +
-        `only ${Math.max(0, limit - kernelEnd)}. Give the machine at least ` +
-        `${Math.ceil((kernelEnd + length) / 2 ** 20) + 32} MiB of memory, or make the initramfs smaller`,
+      `Cannot load the initramfs of ${length} bytes: between the kernel's end at ${hex(kernelEnd)} and ${
+        hex(limit)
+      } there are `
+        + `only ${Math.max(0, limit - kernelEnd)}. Give the machine at least `
+        + `${Math.ceil((kernelEnd + length) / 2 ** 20) + 32} MiB of memory, or make the initramfs smaller`,
     );
   }
   memory.bytes.set(initramfs, target);

@@ -105,14 +105,18 @@ export function isBzImage(image: Uint8Array): boolean {
  * @throws {BootError} It is no bzImage, too old, or cut short.
  */
 export function parseBzImage(image: Uint8Array): BzImage {
-  if (!isBzImage(image)) throw new BootError('Cannot read the kernel as bzImage: it has no setup header ("HdrS" at 0x202)');
+  if (!isBzImage(image)) {
+    throw new BootError('Cannot read the kernel as bzImage: it has no setup header ("HdrS" at 0x202)');
+  }
   if (image.length < HEADER_END) throw truncated("setup header", HEADER_END, image.length);
   const view = viewOf(image);
   const protocolVersion = view.getUint16(SETUP.version, true);
   if (protocolVersion < VERSION_OLDEST) {
     throw new BootError(
-      `Cannot boot the bzImage: boot protocol ${protocolVersion >>> 8}.${protocolVersion & 0xff}; expected 2.06 or newer ` +
-        "(Linux 2.6.22)",
+      `Cannot boot the bzImage: boot protocol ${protocolVersion >>> 8}.${
+        protocolVersion & 0xff
+      }; expected 2.06 or newer `
+        + "(Linux 2.6.22)",
     );
   }
   if ((image[SETUP.loadFlags] & LOADED_HIGH) === 0) {
@@ -128,8 +132,10 @@ export function parseBzImage(image: Uint8Array): BzImage {
   const payloadLength = tellsPayload ? view.getUint32(SETUP.payloadLength, true) : 0;
   if (payloadOffset !== undefined && payloadOffset + payloadLength > kernelOffset + kernelLength) {
     throw new BootError(
-      `Cannot boot the bzImage: its payload (${hex(payloadOffset)}, ${payloadLength} bytes) reaches beyond its kernel, which ` +
-        `ends at ${hex(kernelOffset + kernelLength)}. The file is damaged`,
+      `Cannot boot the bzImage: its payload (${
+        hex(payloadOffset)
+      }, ${payloadLength} bytes) reaches beyond its kernel, which `
+        + `ends at ${hex(kernelOffset + kernelLength)}. The file is damaged`,
     );
   }
   const tellsRoom = protocolVersion >= VERSION_INIT_SIZE;
@@ -137,7 +143,9 @@ export function parseBzImage(image: Uint8Array): BzImage {
   const preferredAddress = tellsRoom ? view.getBigUint64(SETUP.preferredAddress, true) : 0x100000n;
   if (preferredAddress > 0xffff_ffffn) {
     throw new BootError(
-      `Cannot boot the bzImage: it wants to be loaded at 0x${preferredAddress.toString(16)}; expected an address below 4 GiB`,
+      `Cannot boot the bzImage: it wants to be loaded at 0x${
+        preferredAddress.toString(16)
+      }; expected an address below 4 GiB`,
     );
   }
   return {

@@ -166,8 +166,8 @@ export function segmentDescriptor(segment: SegmentState): bigint {
   const limit = g === 1 ? Math.floor(segment.limit / 4096) : segment.limit;
   const access = type | s << 4 | dpl << 5 | present << 7;
   const flags = l << 1 | db << 2 | g << 3;
-  return BigInt(limit & 0xffff) | BigInt(base & 0xffffff) << 16n | BigInt(access) << 40n |
-    BigInt(limit >>> 16 & 0xf) << 48n | BigInt(flags) << 52n | BigInt(base >>> 24) << 56n;
+  return BigInt(limit & 0xffff) | BigInt(base & 0xffffff) << 16n | BigInt(access) << 40n
+    | BigInt(limit >>> 16 & 0xf) << 48n | BigInt(flags) << 52n | BigInt(base >>> 24) << 56n;
 }
 
 function flat(selector: number, type: number): SegmentState {

@@ -143,8 +143,10 @@ export function parseElf(image: Uint8Array): ElfImage {
   const machine = view.getUint16(MACHINE_OFFSET, true);
   if (machine !== MACHINE_386 && machine !== MACHINE_X86_64) {
     throw new BootError(
-      `Cannot load the ELF kernel: it is built for ${MACHINES[machine] ?? "machine"} (${machine}); expected x86-64 (62) or ` +
-        "i386 (3)",
+      `Cannot load the ELF kernel: it is built for ${
+        MACHINES[machine] ?? "machine"
+      } (${machine}); expected x86-64 (62) or `
+        + "i386 (3)",
     );
   }
   const type = view.getUint16(TYPE_OFFSET, true);
@@ -158,7 +160,9 @@ export function parseElf(image: Uint8Array): ElfImage {
   const entrySize = view.getUint16(layout.programHeaderSize, true);
   const count = view.getUint16(layout.programHeaderCount, true);
   if (count > 0 && entrySize < layout.segmentHeaderSize) {
-    throw new BootError(`Cannot load the ELF kernel: program headers of ${entrySize} bytes, expected ${layout.segmentHeaderSize}`);
+    throw new BootError(
+      `Cannot load the ELF kernel: program headers of ${entrySize} bytes, expected ${layout.segmentHeaderSize}`,
+    );
   }
   const tableEnd = table + entrySize * count;
   if (tableEnd > image.length) throw truncated("its program headers", tableEnd, image.length);
@@ -181,8 +185,10 @@ export function parseElf(image: Uint8Array): ElfImage {
     } else if (memorySize > 0) {
       if (fileSize > memorySize) {
         throw new BootError(
-          `Cannot load the ELF kernel: the segment for ${hex(address)} has ${fileSize} bytes in the file, more than its ` +
-            `${memorySize} in memory. The file is damaged`,
+          `Cannot load the ELF kernel: the segment for ${
+            hex(address)
+          } has ${fileSize} bytes in the file, more than its `
+            + `${memorySize} in memory. The file is damaged`,
         );
       }
       segments.push({ offset, fileSize, memorySize, address });
@@ -225,8 +231,8 @@ function requireRoom(memory: GuestMemory, segment: ElfSegment, before: ElfSegmen
   const span = `${hex(address)}-${hex(address + memorySize - 1)}`;
   if (address < HIGH_MEMORY_ADDRESS) {
     throw new BootError(
-      `Cannot load the kernel's segment at ${span}: below ${hex(HIGH_MEMORY_ADDRESS)} the machine keeps its boot data. ` +
-        "Link the kernel to load at 1 MiB or above",
+      `Cannot load the kernel's segment at ${span}: below ${hex(HIGH_MEMORY_ADDRESS)} the machine keeps its boot data. `
+        + "Link the kernel to load at 1 MiB or above",
     );
   }
   if (before !== undefined && before.address + before.memorySize > address) {
@@ -258,7 +264,9 @@ function moveSegments(
   const allUp = inFileOrder && segments.every((segment) => target(segment) >= source(segment));
   if (!allDown && !allUp) {
     const copy = image.slice();
-    for (const segment of segments) ram.set(copy.subarray(segment.offset, segment.offset + segment.fileSize), target(segment));
+    for (const segment of segments) {
+      ram.set(copy.subarray(segment.offset, segment.offset + segment.fileSize), target(segment));
+    }
     return;
   }
   for (const segment of allDown ? segments : segments.toReversed()) {
@@ -303,8 +311,10 @@ function number64(view: DataView, at: number, what: string): number {
   const value = Number(view.getBigUint64(at, true));
   if (Number.isSafeInteger(value)) return value;
   throw new BootError(
-    `Cannot load the ELF kernel: ${what} is ${hex(value)}, more than any machine's memory. The file is damaged, or not meant ` +
-      "to be loaded by physical address",
+    `Cannot load the ELF kernel: ${what} is ${
+      hex(value)
+    }, more than any machine's memory. The file is damaged, or not meant `
+      + "to be loaded by physical address",
   );
 }
 

@@ -83,16 +83,18 @@ export function buildMemoryMap(memory: GuestMemory, reserved: readonly AddressRa
   const [low, ...others] = memory.regions;
   if (low === undefined || low.address !== 0 || low.length <= HIGH_MEMORY_ADDRESS) {
     throw new BootError(
-      `Cannot boot with RAM of ${low?.length ?? 0} bytes at ${hex(low?.address ?? 0)}: expected more than ` +
-        `${HIGH_MEMORY_ADDRESS} bytes at 0x0. Give the machine more memory, 64 MiB at least for Linux`,
+      `Cannot boot with RAM of ${low?.length ?? 0} bytes at ${hex(low?.address ?? 0)}: expected more than `
+        + `${HIGH_MEMORY_ADDRESS} bytes at 0x0. Give the machine more memory, 64 MiB at least for Linux`,
     );
   }
   for (const range of reserved) {
     for (const region of memory.regions) {
       if (range.address < region.address + region.length && region.address < range.address + range.length) {
         throw new BootError(
-          `Cannot reserve ${hex(range.address)}-${hex(range.address + range.length - 1)}: RAM is at ` +
-            `${hex(region.address)}-${hex(region.address + region.length - 1)}. Ranges of devices must lie outside of RAM`,
+          `Cannot reserve ${hex(range.address)}-${hex(range.address + range.length - 1)}: RAM is at `
+            + `${hex(region.address)}-${
+              hex(region.address + region.length - 1)
+            }. Ranges of devices must lie outside of RAM`,
         );
       }
     }

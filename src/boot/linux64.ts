@@ -8,11 +8,11 @@
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { BOOT_FLAG, LOADED_HIGH, SETUP, SETUP_HEADER_OFFSET, SETUP_MAGIC } from "./bzimage.ts";
 import {
+  type CpuState,
   CR0_ET,
   CR0_PE,
   CR0_PG,
   CR4_PAE,
-  type CpuState,
   EFER_LMA,
   EFER_LME,
   flatCode,

@@ -13,7 +13,13 @@ import { type GuestMemory, NOT_RAM } from "../memory/guest_memory.ts";
 import { DEFAULT_COMMAND_LINE_SIZE, placeInitramfs, writeCommandLine } from "./boot_data.ts";
 import { type BzImage, isBzImage, parseBzImage } from "./bzimage.ts";
 import type { CpuState } from "./cpu_state.ts";
-import { type CompressionFormat, DecompressError, detectCompression, unpack, UNPACKED_LIMIT } from "./decompress/unpack.ts";
+import {
+  type CompressionFormat,
+  DecompressError,
+  detectCompression,
+  unpack,
+  UNPACKED_LIMIT,
+} from "./decompress/unpack.ts";
 import { type ElfImage, isElf, type LoadedRange, loadElfSegments, parseElf } from "./elf.ts";
 import { BootError, hex } from "./errors.ts";
 import { type AddressRange, buildMemoryMap, endOfLowMemory, HIGH_MEMORY_ADDRESS } from "./layout.ts";
@@ -109,18 +115,27 @@ export async function loadKernel(memory: GuestMemory, request: BootRequest): Pro
 }
 
 async function placeKernel(memory: GuestMemory, { kernel, unpack: mayUnpack = true }: BootRequest): Promise<Placed> {
-  if (kernel.length === 0) throw new BootError("Cannot boot the kernel: the file is empty. Give a bzImage or a vmlinux");
+  if (kernel.length === 0) {
+    throw new BootError("Cannot boot the kernel: the file is empty. Give a bzImage or a vmlinux");
+  }
   if (isElf(kernel)) return placeElf(memory, kernel, "vmlinux", undefined, undefined);
   if (!isBzImage(kernel)) {
     throw new BootError(
-      `Cannot boot the kernel of ${kernel.length} bytes: it is neither a bzImage nor an ELF file. ${describeForeignFile(kernel)}`,
+      `Cannot boot the kernel of ${kernel.length} bytes: it is neither a bzImage nor an ELF file. ${
+        describeForeignFile(kernel)
+      }`,
     );
   }
   const header = parseBzImage(kernel);
   const name = `bzImage ${header.version.split(" ", 1)[0] || "without a version"}`;
   if (!mayUnpack) return placeBzImage(memory, kernel, header, `${name}, to unpack itself as asked for`);
   if (header.payloadOffset === undefined) {
-    return placeBzImage(memory, kernel, header, `${name}, to unpack itself: its header does not tell its payload's place`);
+    return placeBzImage(
+      memory,
+      kernel,
+      header,
+      `${name}, to unpack itself: its header does not tell its payload's place`,
+    );
   }
   const payload = kernel.subarray(header.payloadOffset, header.payloadOffset + header.payloadLength);
   if (isElf(payload)) return placeElf(memory, payload, `${name}, payload not compressed`, kernel, header);
@@ -159,8 +174,8 @@ async function unpackPayload(
   } catch (error) {
     if (!(error instanceof DecompressError)) throw error;
     throw new BootError(
-      `Cannot unpack the bzImage's payload of ${payload.length} bytes: ${error.message}. Copy the file again, or let the guest ` +
-        "unpack it itself",
+      `Cannot unpack the bzImage's payload of ${payload.length} bytes: ${error.message}. Copy the file again, or let the guest `
+        + "unpack it itself",
       { cause: error },
     );
   }
@@ -177,8 +192,10 @@ function placeElf(
   const pvh = elf.pvhEntry !== undefined;
   if (!pvh && !hasLinux64Entry(elf)) {
     throw new BootError(
-      `Cannot enter the ELF kernel (${elf.bits}-bit): it has no PVH entry note (owner Xen, type 18), and its entry point ` +
-        `${hex(elf.entry)} is not the physical address of 64-bit code in a segment. For Linux, build with CONFIG_PVH=y`,
+      `Cannot enter the ELF kernel (${elf.bits}-bit): it has no PVH entry note (owner Xen, type 18), and its entry point `
+        + `${
+          hex(elf.entry)
+        } is not the physical address of 64-bit code in a segment. For Linux, build with CONFIG_PVH=y`,
     );
   }
   const entry = elf.pvhEntry ?? elf.entry;
@@ -196,8 +213,8 @@ function placeElf(
 
 /** Whether the header's entry point can be Linux's startup_64: a physical address within a segment. */
 function hasLinux64Entry(elf: ElfImage): boolean {
-  return elf.bits === 64 &&
-    elf.segments.some(({ address, memorySize }) => elf.entry >= address && elf.entry < address + memorySize);
+  return elf.bits === 64
+    && elf.segments.some(({ address, memorySize }) => elf.entry >= address && elf.entry < address + memorySize);
 }
 
 function placeBzImage(memory: GuestMemory, image: Uint8Array, header: BzImage, note: string): Placed {
@@ -229,8 +246,10 @@ function loadAddress(memory: GuestMemory, header: BzImage): number {
     if (address >= HIGH_MEMORY_ADDRESS && memory.offsetOf(address, room) !== NOT_RAM) return address;
   }
   throw new BootError(
-    `Cannot load the bzImage at ${candidates.map(hex).join(" or ")}: it needs ${room} bytes there, RAM is ${memory.size} bytes. ` +
-      `Give the machine at least ${Math.ceil((candidates[0] + room) / 2 ** 20) + 32} MiB`,
+    `Cannot load the bzImage at ${
+      candidates.map(hex).join(" or ")
+    }: it needs ${room} bytes there, RAM is ${memory.size} bytes. `
+      + `Give the machine at least ${Math.ceil((candidates[0] + room) / 2 ** 20) + 32} MiB`,
   );
 }
 

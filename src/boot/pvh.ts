@@ -7,9 +7,9 @@
  */
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import {
+  type CpuState,
   CR0_ET,
   CR0_PE,
-  type CpuState,
   flatCode,
   flatData,
   generalRegisters,

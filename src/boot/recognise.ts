@@ -17,7 +17,12 @@ const ascii = (text: string): number[] => [...text].map((character) => character
 const KINDS: readonly Kind[] = [
   { what: "an arm64 kernel (Image)", at: 0x38, magic: ascii("ARMd"), advice: "Give a kernel built for x86-64" },
   { what: "a RISC-V kernel (Image)", at: 0x38, magic: ascii("RSC\x05"), advice: "Give a kernel built for x86-64" },
-  { what: "an initramfs (cpio archive)", at: 0, magic: ascii("07070"), advice: "Give it as initramfs, and a kernel as kernel" },
+  {
+    what: "an initramfs (cpio archive)",
+    at: 0,
+    magic: ascii("07070"),
+    advice: "Give it as initramfs, and a kernel as kernel",
+  },
   {
     what: "a gzip file",
     at: 0,
@@ -39,14 +44,24 @@ const KINDS: readonly Kind[] = [
   { what: "an lz4 file", at: 0, magic: [0x02, 0x21, 0x4c, 0x18], advice: "Unpack it with lz4 -d" },
   { what: "a bzip2 file", at: 0, magic: ascii("BZh"), advice: "Unpack it with bunzip2" },
   { what: "a qcow2 disk image", at: 0, magic: ascii("QFI\xfb"), advice: "Give it as disk, and a kernel as kernel" },
-  { what: "an ext2/3/4 file system", at: 0x438, magic: [0x53, 0xef], advice: "Give it as disk, and a kernel as kernel" },
+  {
+    what: "an ext2/3/4 file system",
+    at: 0x438,
+    magic: [0x53, 0xef],
+    advice: "Give it as disk, and a kernel as kernel",
+  },
   {
     what: "a disk image with a boot sector",
     at: 0x1fe,
     magic: [0x55, 0xaa],
     advice: "Give it as disk, and a kernel as kernel",
   },
-  { what: "a U-Boot image", at: 0, magic: [0x27, 0x05, 0x19, 0x56], advice: "Give the bzImage or vmlinux that it was made from" },
+  {
+    what: "a U-Boot image",
+    at: 0,
+    magic: [0x27, 0x05, 0x19, 0x56],
+    advice: "Give the bzImage or vmlinux that it was made from",
+  },
   {
     what: "an EFI program (PE)",
     at: 0,

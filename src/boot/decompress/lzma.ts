@@ -112,7 +112,11 @@ export class LzmaDecoder {
   resetState(): void {
     this.#probabilities.fill(PROBABILITY_ONE / 2);
     this.#state = 0;
-    this.#distance0 = this.#distance1 = this.#distance2 = this.#distance3 = 0;
+    this.#distance0 =
+      this.#distance1 =
+      this.#distance2 =
+      this.#distance3 =
+        0;
   }
 
   /** Starts the range decoder on input[start, end). */
@@ -147,8 +151,8 @@ export class LzmaDecoder {
       const positionState = to - dictionary & this.#positionMask;
       if (this.#bit(IS_MATCH + state * POSITION_STATES + positionState) === 0) {
         const previous = to > dictionary ? out[to - 1] : 0;
-        const context = ((to - dictionary & this.#literalPositionMask) << this.#literalContextBits) +
-          (previous >>> (8 - this.#literalContextBits));
+        const context = ((to - dictionary & this.#literalPositionMask) << this.#literalContextBits)
+          + (previous >>> (8 - this.#literalContextBits));
         const base = LITERAL + LITERAL_SIZE * context;
         let symbol = 1;
         if (state >= STATE_AFTER_MATCH) {

@@ -36,15 +36,16 @@ const MAGICS: readonly (readonly [CompressionFormat, readonly number[]])[] = [
 ];
 
 /** Decoders are loaded when they are needed: start-up shall not pay for seven of them. */
-const UNPACKERS: Readonly<Record<CompressionFormat, (input: Uint8Array, target: UnpackTarget) => Promise<Uint8Array>>> = {
-  gzip: async (input, { limit }) => (await import("./zlib.ts")).gunzip(input, limit),
-  zstd: async (input, { limit }) => (await import("./zlib.ts")).unzstd(input, limit),
-  xz: async (input, target) => run((await import("./xz.ts")).decompressXz, input, target),
-  lzma: async (input, target) => run((await import("./lzma.ts")).decompressLzma, input, target),
-  lz4: async (input, target) => run((await import("./lz4.ts")).decompressLz4, input, target),
-  lzo: async (input, target) => run((await import("./lzo.ts")).decompressLzo, input, target),
-  bzip2: async (input, target) => run((await import("./bzip2.ts")).decompressBzip2, input, target),
-};
+const UNPACKERS: Readonly<Record<CompressionFormat, (input: Uint8Array, target: UnpackTarget) => Promise<Uint8Array>>> =
+  {
+    gzip: async (input, { limit }) => (await import("./zlib.ts")).gunzip(input, limit),
+    zstd: async (input, { limit }) => (await import("./zlib.ts")).unzstd(input, limit),
+    xz: async (input, target) => run((await import("./xz.ts")).decompressXz, input, target),
+    lzma: async (input, target) => run((await import("./lzma.ts")).decompressLzma, input, target),
+    lz4: async (input, target) => run((await import("./lz4.ts")).decompressLz4, input, target),
+    lzo: async (input, target) => run((await import("./lzo.ts")).decompressLzo, input, target),
+    bzip2: async (input, target) => run((await import("./bzip2.ts")).decompressBzip2, input, target),
+  };
 
 /** The format that bytes begin like; undefined for none that is known. */
 export function detectCompression(data: Uint8Array): CompressionFormat | undefined {

@@ -47,7 +47,10 @@ export function decompressXz(input: Uint8Array, output: Output): void {
 function readBlockHeader(input: Uint8Array, view: DataView, start: number): { x86: boolean; end: number } {
   const end = start + (input[start] + 1) * 4;
   require(end <= input.length, "cut short");
-  require(view.getUint32(end - 4, true) === crc32(input.subarray(start, end - 4)), "damaged: wrong checksum of a block header");
+  require(
+    view.getUint32(end - 4, true) === crc32(input.subarray(start, end - 4)),
+    "damaged: wrong checksum of a block header",
+  );
   const flags = input[start + 1];
   let at = start + 2;
   /** A number of up to 9 bytes of 7 bits each (1.2). */
