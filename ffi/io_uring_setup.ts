@@ -67,6 +67,9 @@ export interface Rings {
  * @throws {Error} The kernel is older than 5.13.
  */
 export function setUpRings(entries: number): Rings {
+  if (!Number.isSafeInteger(entries) || entries < 1) {
+    throw new RangeError(`Cannot make an io_uring: got ${entries} entries, expected a positive integer`);
+  }
   const parameters = allocate(ioUringParams);
   parameters.setUint32(ioUringParams.offsets.flags, IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, true);
   parameters.setUint32(ioUringParams.offsets.cq_entries, entries * COMPLETIONS_PER_ENTRY, true);
@@ -108,7 +111,8 @@ function mapRing(descriptor: Descriptor, offset: number, length: number): Memory
   return MemoryMapping.ofDescriptor(descriptor.fd, offset, length, Protection.readWrite, { populate: true });
 }
 
-function setupRemedy(result: number): string | undefined {
+/** What to do where rings cannot be made, by the (negative) error number; undefined where nothing better is known. */
+export function setupRemedy(result: number): string | undefined {
   switch (result) {
     case -ENOSYS:
       return "this kernel has no io_uring, or a container's seccomp profile hides it (run with seccomp=unconfined)";

@@ -63,6 +63,8 @@ export const kvmIrqRoutingEntry = struct("struct kvm_irq_routing_entry", HEADER,
     irqchip: kvmIrqRoutingIrqchip,
     msi: kvmIrqRoutingMsi,
     pad: ["u32", 8],
+    // Routes of other architectures hold 64-bit numbers.
+    $alignment: "u64",
   }),
 });
 
