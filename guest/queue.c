@@ -143,8 +143,10 @@ uint32_t queue_interrupts(const struct queue *queue) {
 
 void queue_sample_latency(struct queue *queue) {
   struct virtio_device *device = queue->device;
-  if (device->sample_count < SAMPLE_LIMIT && queue->vector < MESSAGE_COUNT)
-    samples[device->sample_count++] = messages[queue->vector].time_stamp - queue->rung_at;
+  if (device->sample_count == SAMPLE_LIMIT || queue->vector >= MESSAGE_COUNT) return;
+  /* A counter that was set back (the processor moved to another core of the host) measures nothing. */
+  uint64_t arrived = messages[queue->vector].time_stamp;
+  if (arrived >= queue->rung_at) samples[device->sample_count++] = arrived - queue->rung_at;
 }
 
 void queue_set_interrupt_suppression(struct queue *queue, bool suppressed) {
