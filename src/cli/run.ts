@@ -86,7 +86,9 @@ async function withCommand(
     );
   }
   const { buildCommandInitramfs } = await import("../boot/initramfs.ts");
-  const initramfs = await buildCommandInitramfs({ kernel: String(options.kernel), command });
+  const { kernelRelease } = await import("../boot/release.ts");
+  const release = await kernelRelease(await Deno.readFile(String(options.kernel)));
+  const initramfs = await buildCommandInitramfs({ release, command });
   const verbosity = flags.verbose ? "" : " quiet";
   return {
     ...options,

@@ -16,7 +16,7 @@ const PIC_PINS = 8;
 /** Routes of the pins of both legacy controllers, as KVM sets them up by itself. */
 function addLegacyRoutes(table: InterruptRoutingTable): void {
   for (let pin = 0; pin < IO_APIC_PINS; pin++) {
-    // KVM crosses IRQ 0 over to IOAPIC pin 2, as the PC's chip set does; pin 0 stays the PIC's.
+    // The timer's IRQ 0 arrives at IOAPIC pin 2, as on every PC and as the ACPI tables say; at the PIC it is pin 0.
     table.setChip(pin, InterruptChip.ioApic, pin === 0 ? 2 : pin);
     if (pin < PIC_PINS) table.setChip(pin, InterruptChip.picMaster, pin);
     else if (pin < 2 * PIC_PINS) table.setChip(pin, InterruptChip.picSlave, pin - PIC_PINS);

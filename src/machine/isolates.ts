@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { writeEvent } from "../../ffi/event_descriptor.ts";
+import { writeEvent } from "../../ffi/write.ts";
 import { Command, EndReason, Field, MAILBOX_BYTES, VcpuState } from "./mailbox.ts";
 import { type FromMachine, SHARED_BYTES, type SharedBlocks, type ToMachine } from "./protocol.ts";
 

@@ -9,6 +9,7 @@ import { DEBUG_EXIT_PORT, DebugExit } from "../legacy/debug_exit.ts";
 import { DEBUG_PORT, DebugPort } from "../legacy/debug_port.ts";
 import { I8042, I8042_COMMAND_PORT, I8042_PORT } from "../legacy/i8042.ts";
 import { PvPanic, PVPANIC_PORT } from "../legacy/pvpanic.ts";
+import { RESET_CONTROL_PORT, ResetControl } from "../legacy/reset_control.ts";
 import { Serial16550, SERIAL_PORT_COUNT } from "../legacy/serial16550.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import type { CharacterStream } from "../plugin/definition.ts";
@@ -64,6 +65,7 @@ export function addLegacyDevices(
     readPort: (offset, width) => keyboard.readPort(offset + I8042_COMMAND_PORT - I8042_PORT, width),
     writePort: (offset, width, value) => keyboard.writePort(offset + I8042_COMMAND_PORT - I8042_PORT, width, value),
   });
+  ports.claim("reset-control", RESET_CONTROL_PORT, 1, new ResetControl(() => connections.power("reset")));
   const panic = new PvPanic((event) => {
     if (event === "panicked") connections.panicked();
   });

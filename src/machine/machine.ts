@@ -10,6 +10,8 @@ import { KvmSystem } from "../../ffi/kvm/system.ts";
 import { MemoryMapping } from "../../ffi/memory_mapping.ts";
 import { buildAcpiTables } from "../boot/acpi/tables.ts";
 import { loadKernel } from "../boot/loader.ts";
+import { PVPANIC_PORT } from "../legacy/pvpanic.ts";
+import { RESET_CONTROL_PORT } from "../legacy/reset_control.ts";
 import { GuestMemory } from "../memory/guest_memory.ts";
 import { PciBus } from "../pci/bus.ts";
 import { HOST_BRIDGE_SLOT, HostBridge } from "../pci/host_bridge.ts";
@@ -169,8 +171,16 @@ export class Machine implements Disposable {
     const acpi = buildAcpiTables({
       vcpus: request.cpus,
       ecam: { address: layout.ECAM.address, buses: 1 },
-      windows: { memory32: layout.MEMORY32_WINDOW, memory64, io: layout.IO_WINDOW },
-      ...(request.serial === undefined ? {} : { serial: { port: SERIAL_PORT, interrupt: SERIAL_INTERRUPT } }),
+      memoryWindows: [
+        { ...layout.MEMORY32_WINDOW, prefetchable: false },
+        { ...memory64, prefetchable: true },
+      ],
+      ioWindows: [layout.IO_WINDOW],
+      serialPorts: request.serial === undefined ? [] : [{ port: SERIAL_PORT, interrupt: SERIAL_INTERRUPT }],
+      rtc: true,
+      keyboardController: false,
+      panicPort: PVPANIC_PORT,
+      resetPort: RESET_CONTROL_PORT,
     });
     memory.write(acpi.address, acpi.bytes);
     const kernel = await loadKernel(memory, {

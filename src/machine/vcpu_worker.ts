@@ -6,11 +6,11 @@
  * @module
  */
 import { EAGAIN, EINTR } from "../../ffi/errno.ts";
-import { writeEvent } from "../../ffi/event_descriptor.ts";
+import { writeEvent } from "../../ffi/write.ts";
 import { ExitReason, IoDirection } from "../../ffi/kvm/constants.ts";
 import { kvmRun } from "../../ffi/kvm/run_structs.ts";
 import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
-import { currentThreadId } from "../../ffi/thread.ts";
+import { currentThreadId } from "../../ffi/thread_id.ts";
 import {
   Command,
   Counter,
