@@ -42,7 +42,7 @@ const consoleDevice: VirtioPlugin = defineVirtioDevice({
   name: "console",
   description: "terminal hvc0",
   deviceType: DeviceType.console,
-  options: { stream: optional(option.text(), "terminal") },
+  options: { stream: optional(option.text(), "tty") },
   create: ({ stream }, host) => new Console(host.openCharacterStream(stream), host),
 });
 

@@ -45,6 +45,7 @@ const rng: VirtioPlugin = defineVirtioDevice({
         }
       },
       reset: () => source.drain?.(),
+      resetQueue: () => source.drain?.(),
       [Symbol.dispose]: () => source[Symbol.dispose]?.(),
     };
   },
