@@ -4,7 +4,9 @@
  *
  * @module
  */
+export type { GenericSchema, InferOutput } from "valibot";
 export { definePciDevice, defineVirtioDevice } from "./define.ts";
+export { PLUGIN_TAG, PLUGIN_VERSION } from "./definition.ts";
 export type {
   CharacterStream,
   DeviceFile,
@@ -23,9 +25,9 @@ export { DeviceType } from "./device_type.ts";
 export { type IntegerLimits, option, optional, type OptionKinds } from "./options.ts";
 
 export type { GuestMemory, MemoryRegion } from "../memory/guest_memory.ts";
-export type { FunctionIdentity } from "../pci/configuration_space.ts";
+export type { ConfigurationSpace, FunctionIdentity } from "../pci/configuration_space.ts";
 export type { AccessWidth, BarKind, BarMapping, BarRequest, PciDevice, PciSlot } from "../pci/device.ts";
 export type { InterruptController, InterruptVectors } from "../pci/interrupt_controller.ts";
-export type { MsixPlacement } from "../pci/msix.ts";
+export type { Msix, MsixPlacement } from "../pci/msix.ts";
 export { type CapabilityDeclaration, PciFunction, type PciFunctionOptions } from "../pci/pci_function.ts";
 export type { Activation, DescriptorChain, QueueDeclaration, VirtioDevice, Virtqueue } from "../virtio/device.ts";

@@ -132,6 +132,7 @@ export const PLUGIN_VERSION = 1;
 
 /** A virtio device that can be made, with the types of its options erased: what a module's default export is. */
 export interface VirtioPlugin extends Omit<VirtioDefinition, "options" | "create"> {
+  /** See {@linkcode PLUGIN_VERSION}. */
   readonly [PLUGIN_TAG]: number;
   /** Tells the kinds of plugins apart. */
   readonly kind: "virtio";
@@ -143,6 +144,7 @@ export interface VirtioPlugin extends Omit<VirtioDefinition, "options" | "create
 
 /** A PCI function that can be made, with the types of its options erased: what a module's default export is. */
 export interface PciPlugin extends Omit<PciDefinition, "options" | "create"> {
+  /** See {@linkcode PLUGIN_VERSION}. */
   readonly [PLUGIN_TAG]: number;
   /** Tells the kinds of plugins apart. */
   readonly kind: "pci";
