@@ -4,7 +4,6 @@
  *
  * @module
  */
-export type { GenericSchema, InferOutput } from "valibot";
 export { definePciDevice, defineVirtioDevice } from "./define.ts";
 export { PLUGIN_TAG, PLUGIN_VERSION } from "./definition.ts";
 export type {
