@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { READY_LINE } from "./command_ports.ts";
 
 /** How long the guest waits for a device to appear, in tenths of a second. */
 const DEVICE_PATIENCE = 200;
@@ -25,29 +26,33 @@ export interface CommandInit {
   readonly terminal: boolean;
 }
 
+/** Nothing is changed, but lines end at the EOF character, and LNEXT makes any character an ordinary one; see command_ports.ts. */
+const PIPE_MODE = "raw -echo icanon iexten eof ^D lnext ^V intr undef quit undef susp undef erase undef kill undef "
+  + "werase undef rprnt undef eol undef eol2 undef";
+
 /**
  * `/init` of the initramfs that runs a command: `/command` is a script that executes it.
  */
 export function commandInit({ modules, terminal }: CommandInit): string {
   // With a controlling terminal, the guest's own line discipline makes signals of control characters.
-  const run = terminal
-    ? "setsid -c sh /command </dev/hvc0 >/dev/hvc0 2>/dev/hvc1"
-    : "sh /command </dev/hvc0 >/dev/hvc0 2>/dev/hvc1";
-  const mode = terminal ? "sane" : "raw -echo";
+  const shell = terminal ? "setsid -c sh" : "sh";
   return `${prologue(modules)}
 for port in hvc0 hvc1 hvc2; do
   await -c "/dev/$port" || fail "no console port /dev/$port: the machine must have three"
 done
-stty ${mode} </dev/hvc0
-stty raw -echo </dev/hvc1
-stty raw -echo </dev/hvc2
+# Ports forget their mode when nobody has them open.
+exec 3<>/dev/hvc0 4<>/dev/hvc1 5<>/dev/hvc2
+stty ${terminal ? "sane" : PIPE_MODE} <&3
+stty raw -echo <&4
+stty raw -echo <&5
 
 export HOME=/root TERM=\${TERM:-linux}
 cd /root
-${run}
+echo ${READY_LINE} >&5
+${shell} /command </dev/hvc0 >/dev/hvc0 2>/dev/hvc1 3<&- 4<&- 5<&-
 status=$?
 
-echo "$status" >/dev/hvc2
+echo "$status" >&5
 poweroff -f
 `;
 }

@@ -46,7 +46,10 @@ interface InitramfsSources {
 export interface CommandInitramfsRequest extends InitramfsSources {
   /** The command and its arguments, passed exactly as they are. Busybox's commands are there. */
   readonly command: readonly string[];
-  /** Whether its input and output are a terminal that a person uses: line editing, echo and signals are then on. */
+  /**
+   * Whether its input and output are a terminal that a person uses: line editing, echo and signals are then on, and input is not
+   * encoded.
+   */
   readonly terminal?: boolean | undefined;
   /** Files to be put into the guest, by their absolute path there. */
   readonly files?: ReadonlyMap<string, { readonly data: Uint8Array; readonly permissions?: number }> | undefined;
@@ -67,9 +70,9 @@ export interface RootInitramfsRequest extends InitramfsSources {
 /**
  * An initramfs whose `/init` runs one command.
  *
- * The command's input and output are `/dev/hvc0`, its errors go to `/dev/hvc1`; when it has ended, its exit code is written as
- * a decimal number and a newline to `/dev/hvc2` (128 + n after signal n), and the guest powers off. So the guest needs three
- * console ports. If it cannot come that far, it says why on the kernel's console and powers off without a status.
+ * The command's input and output are `/dev/hvc0`, its errors go to `/dev/hvc1`, and `/dev/hvc2` tells when it may be given input and
+ * with which exit code it ended; command_ports.ts says how. Then the guest powers off. So it needs three console ports. If it
+ * cannot come that far, it says why on the kernel's console and powers off without a status.
  *
  * @throws {BootError} The command is empty, busybox is missing or not static, or there are no modules for the release.
  */
