@@ -492,3 +492,93 @@ Deno.test("BUS-1, CAP-1: found, set up and driven through a real bus", () => {
     assert.equal(doorbells.addresses.length, 0, "BAR-6");
   }
 });
+
+Deno.test("QUE-7: what exceeds a batch is served in the next rounds, other queues between", () => {
+  const device = new EchoDevice(2, 512);
+  using harness = virtioHarness({ device });
+  const { driver } = harness;
+  const [busy, other] = driver.bringUp();
+  const address = driver.allocator.take(4);
+  for (let i = 0; i < 500; i++) busy.add([{ address, length: 4 }]);
+  device.log.length = 0;
+  driver.kick(0);
+  assert.equal(busy.collect().length, 256);
+  assert.equal(harness.scheduled.length, 1);
+  addEcho(harness, other);
+  driver.kick(1);
+  assert.equal(other.collect().length, 1);
+  assert.equal(harness.round(), 1);
+  assert.equal(busy.collect().length, 244);
+  assert.deepEqual(device.log, ["notify 0", "notify 1", "notify 0"]);
+  assert.equal(harness.round(), 0, "and then there is peace");
+});
+
+Deno.test("QUE-7: a queue that was deferred is notified in the next round, unless it was reset meanwhile", () => {
+  const device = new EchoDevice();
+  using harness = virtioHarness({ device });
+  const { driver } = harness;
+  driver.bringUp();
+  const queue = device.activation?.queues[0];
+  for (const resetMeanwhile of [false, true]) {
+    device.log.length = 0;
+    queue?.defer();
+    queue?.defer();
+    harness.transport.endBatch();
+    assert.equal(harness.scheduled.length, 1);
+    if (resetMeanwhile) driver.reset();
+    harness.round();
+    assert.deepEqual(device.log, resetMeanwhile ? ["reset"] : ["notify 0"]);
+    assert.equal(harness.scheduled.length, 0);
+  }
+});
+
+Deno.test("QUE-1, ROB-1: a broken ring costs its device a reset; other devices and the rest go on", () => {
+  const memory = GuestMemory.allocate(1 << 20);
+  using victim = virtioHarness({ device: new EchoDevice(2), id: "victim", memory });
+  const { driver, errors, transport, vectors } = victim;
+  const [queue] = driver.bringUp();
+  queue.publish(0xffff);
+  driver.kick(0);
+  assert.equal(driver.status, 0x4f);
+  assert.deepEqual(vectors.order, [0]);
+  assert.equal(transport.statistics.refusedChains, 1);
+  assert.match(errors[0].message, /Virtio device victim: use of its queue failed: Queue 0: the head 65535/);
+  for (let i = 0; i < 100; i++) driver.kick(0);
+  assert.equal(errors.length, 1);
+  const [again] = driver.bringUp();
+  addEcho(victim, again);
+  driver.kick(0);
+  assert.equal(again.collect().length, 1);
+});
+
+Deno.test("ACT-6: chains that the device returns outside of a notification are published by endBatch", () => {
+  const device = new EchoDevice();
+  device.kept = [];
+  using harness = virtioHarness({ device });
+  const { driver, transport, vectors } = harness;
+  const [queue] = driver.bringUp();
+  for (let i = 0; i < 3; i++) queue.add([{ address: driver.allocator.take(4), length: 4, writable: true }]);
+  driver.kick(0);
+  for (const chain of device.kept) chain.queue.push(chain, 4);
+  assert.equal(queue.usedIndex, 0);
+  transport.endBatch();
+  assert.equal(queue.collect().length, 3);
+  assert.deepEqual(vectors.order, [1], "one interrupt for the batch");
+  transport.endBatch();
+  assert.equal(vectors.total, 1);
+});
+
+Deno.test("BAR-1, RST-1: power-on reset of the function resets the device too", () => {
+  const device = new EchoDevice();
+  using harness = virtioHarness({ device });
+  const { driver, transport, access } = harness;
+  driver.bringUp();
+  transport.reset();
+  assert.equal(device.log.at(-1), "reset");
+  assert.equal(access.readConfiguration(registers.COMMAND, 2), 0);
+  assert.equal(access.readConfiguration(0x10, 4), DIRECT_BAR_ADDRESS + 4);
+  assert.deepEqual(harness.doorbells.addresses, []);
+  assert.deepEqual(harness.vectors.routes, [undefined, undefined]);
+  assert.equal(transport.active, false);
+  assert.equal(new VirtioPciDriver(access, harness.memory).bringUp().length, 1);
+});
