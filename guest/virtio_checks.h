@@ -31,6 +31,12 @@ extern const struct repeatable block_request;
 /* Doorbell to completion to interrupt: masks, routes, suppression, windows, resets. Leaves the device reset. */
 void check_delivery(struct virtio_device *device, const struct repeatable *request);
 
+/* One request: doorbell, completion, exactly one interrupt; its latency is noted. */
+void check_single(struct queue *queue, const struct repeatable *request);
+
+/* The device's BAR moved away and back. Leaves the device reset. */
+void check_move(struct virtio_device *device, const struct repeatable *request);
+
 /* Activation with all queues and MSI-X, as the device-specific parts begin; reports when a step was refused. */
 bool start_device(struct virtio_device *device, uint64_t features, uint16_t queue_count);
 

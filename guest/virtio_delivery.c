@@ -8,6 +8,7 @@
 
 /* Long enough for an interrupt that should not come to have come. */
 #define QUIET_MICROSECONDS 5000
+#define WAIT_MICROSECONDS 2000000
 #define OTHER_MESSAGE (MESSAGE_COUNT - 1)
 #define DOORBELL_WIDTH 2
 
@@ -25,15 +26,38 @@ static bool run_quietly(struct queue *queue, const struct repeatable *request) {
   return ended;
 }
 
-static void check_single(struct queue *queue, const struct repeatable *request) {
+/* What follows a completion follows it a moment later, and a busy host makes moments long. */
+static bool becomes_pending(struct virtio_device *device, uint32_t entry) {
+  deadline_start(WAIT_MICROSECONDS);
+  while (!msix_is_pending(device, entry) && !deadline_passed()) relax();
+  return msix_is_pending(device, entry);
+}
+
+static uint8_t read_isr(struct virtio_device *device) {
+  uint8_t value;
+  deadline_start(WAIT_MICROSECONDS);
+  while (!(value = read8(device->isr.address)) && !deadline_passed()) relax();
+  return value;
+}
+
+static uint16_t awaited_available_event(struct queue *queue) {
+  deadline_start(WAIT_MICROSECONDS);
+  while (queue_available_event(queue) != queue->next_available && !deadline_passed()) relax();
+  return queue_available_event(queue);
+}
+
+void check_single(struct queue *queue, const struct repeatable *request) {
   const struct pci_function *function = queue->device->function;
   uint32_t before = queue_interrupts(queue);
   request->submit(queue, 0);
   queue_ring(queue);
   bool came = wait_for_message(queue->vector, before + 1);
   if (came) queue_sample_latency(queue);
-  check(function, "NTF-1", "one doorbell, one completion, one interrupt",
-        came && queue_ended(queue) == 1 && queue_interrupts(queue) == before + 1);
+  uint64_t ended = queue_ended(queue), interrupts = queue_interrupts(queue) - before;
+  /* The specification permits needless interrupts; this project does not. */
+  bool counted = options.strict ? interrupts == 1 : interrupts >= 1;
+  if (!check(function, "NTF-1", "one doorbell, one completion, one interrupt", came && ended == 1 && counted))
+    report("note\t%f: %d completions and %d interrupts for one doorbell", function, ended, interrupts);
   queue_poll(queue, 1);
   drain(queue);
 }
@@ -45,10 +69,11 @@ static void check_masks(struct queue *queue, const struct repeatable *request) {
     uint32_t before = queue_interrupts(queue);
     whole ? msix_mask_function(device, true) : msix_mask_entry(device, queue->vector, true);
     bool ended = run_quietly(queue, request);
+    bool pending = becomes_pending(device, queue->vector);
     check(function, "MSI-2",
           whole ? "while the function is masked an interrupt waits as a pending bit"
                 : "while its entry is masked an interrupt waits as a pending bit",
-          ended && queue_interrupts(queue) == before && msix_is_pending(device, queue->vector));
+          ended && pending && queue_interrupts(queue) == before);
     whole ? msix_mask_function(device, false) : msix_mask_entry(device, queue->vector, false);
     wait_for_message(queue->vector, before + 1);
     sleep_microseconds(QUIET_MICROSECONDS);
@@ -80,6 +105,21 @@ static void check_suppression(struct queue *queue, const struct repeatable *requ
         ended && queue_interrupts(queue) == before);
   queue_set_interrupt_suppression(queue, false);
   drain(queue);
+}
+
+/* A doorbell is an address: whatever is written there, in any width, rings it. */
+static void check_doorbell_widths(struct queue *queue, const struct repeatable *request) {
+  uint32_t before = queue_interrupts(queue);
+  request->submit(queue, 0);
+  write8(queue->doorbell, (uint8_t)queue->index);
+  bool narrow = wait_for_message(queue->vector, before + 1) && queue_poll(queue, 1);
+  drain(queue);
+  request->submit(queue, 0);
+  write32(queue->doorbell, queue->index);
+  bool wide = wait_for_message(queue->vector, before + 2) && queue_poll(queue, 1);
+  drain(queue);
+  queue->device->doorbells += 2;
+  check(queue->device->function, "NTF-1", "doorbells of 1 and 4 bytes notify as well", narrow && wide);
 }
 
 static void check_doorbell_window(struct queue *queue, const struct repeatable *request) {
@@ -144,7 +184,7 @@ static void check_event_index(struct virtio_device *device, const struct repeata
   bool ended = run_quietly(queue, request);
   check(function, "NTF-4", "EVENT_IDX: no interrupt before used_event", ended && queue_interrupts(queue) == before);
   check_equal(function, "NTF-4", "EVENT_IDX: an idle queue asks for the next doorbell",
-              queue_available_event(queue), queue->next_available);
+              awaited_available_event(queue), queue->next_available);
   request->submit(queue, 1);
   request->submit(queue, 2);
   queue_ring(queue);
@@ -159,7 +199,7 @@ static void check_isr(struct virtio_device *device, const struct repeatable *req
   struct queue *queue = &device->queues[request->queue];
   read8(device->isr.address);
   bool ended = run_quietly(queue, request);
-  uint8_t first = read8(device->isr.address);
+  uint8_t first = read_isr(device);
   uint8_t second = read8(device->isr.address);
   check(function, "ISR-2", "without MSI-X a completion sets the queue bit", ended && first == 1);
   check_equal(function, "ISR-1", "reading the ISR clears it", second, 0);
@@ -173,7 +213,7 @@ static void check_queue_reset(struct virtio_device *device, const struct repeata
   check_single(queue, request);
   common_write16(device, COMMON_QUEUE_SELECT, queue->index);
   common_write16(device, COMMON_QUEUE_RESET, 1);
-  deadline_start(QUIET_MICROSECONDS);
+  deadline_start(WAIT_MICROSECONDS);
   while (common_read16(device, COMMON_QUEUE_RESET) && !deadline_passed()) relax();
   check(function, "COM-10", "a queue reset ends: queue_reset and queue_enable read 0",
         common_read16(device, COMMON_QUEUE_RESET) == 0 && common_read16(device, COMMON_QUEUE_ENABLE) == 0);
@@ -194,11 +234,13 @@ void check_delivery(struct virtio_device *device, const struct repeatable *reque
   check_route(queue, request);
   check_suppression(queue, request);
   check_doorbell_window(queue, request);
+  if (options.strict) check_doorbell_widths(queue, request);
   if (options.strict) check_bus_master(queue, request);
   check_event_index(device, request);
   check_queue_reset(device, request);
   if (options.strict) check_early_kick(device, request);
   check_isr(device, request);
+  check_move(device, request);
   virtio_reset(device);
   msix_disable(device);
 }
