@@ -235,7 +235,7 @@ export class ReportReader {
    */
   push(line: string): void {
     this.#lines++;
-    const text = line.replace(/\r?\n$/, "");
+    const text = line.replace(/\r?\n?$/, "");
     if (text === "") return;
     const parts = text.split("\t");
     const kind = parts[0];
