@@ -9,6 +9,7 @@ import { check, EEXIST, EINTR, EINVAL, ENOSPC } from "../errno.ts";
 import { ioctl } from "../ioctl.ts";
 import { ioctlValue } from "../ioctl_value.ts";
 import { allocate, setUint64 } from "../struct.ts";
+import { InterruptLines } from "./interrupt_line.ts";
 import type { InterruptRoutingTable } from "./interrupt_routing.ts";
 import {
   KVM_CHECK_EXTENSION,
@@ -20,7 +21,6 @@ import {
   KVM_GET_DIRTY_LOG,
   KVM_GET_IRQCHIP,
   KVM_IOEVENTFD,
-  KVM_IRQ_LINE,
   KVM_IRQFD,
   KVM_SET_CLOCK,
   KVM_SET_GSI_ROUTING,
@@ -36,7 +36,6 @@ import {
   kvmIoeventfd,
   kvmIrqchip,
   kvmIrqfd,
-  kvmIrqLevel,
   kvmPitConfig,
   kvmUserspaceMemoryRegion,
 } from "./structs.ts";
@@ -71,10 +70,11 @@ export class KvmMachine implements Disposable {
   // One of each, used for every request: the interrupt controller calls these whenever a guest masks a vector.
   readonly #irqfd = allocate(kvmIrqfd);
   readonly #ioeventfd = allocate(kvmIoeventfd);
-  readonly #irqLevel = allocate(kvmIrqLevel);
+  readonly #lines: InterruptLines;
 
   /** @param fd The descriptor that KVM_CREATE_VM gave. */
   constructor(fd: number) {
+    this.#lines = new InterruptLines(fd);
     this.#descriptor = new Descriptor(fd);
   }
 
@@ -220,10 +220,7 @@ export class KvmMachine implements Disposable {
 
   /** Sets the level of an interrupt line of the chips inside KVM. */
   setInterruptLine(gsi: number, level: boolean): void {
-    this.#irqLevel.setUint32(kvmIrqLevel.offsets.$line, gsi, true);
-    this.#irqLevel.setUint32(kvmIrqLevel.offsets.level, level ? 1 : 0, true);
-    const result = ioctl(this.fd, KVM_IRQ_LINE, this.#irqLevel);
-    if (result < 0) check(result, `ioctl(KVM_IRQ_LINE, ${gsi}, ${level})`);
+    this.#lines.set(gsi, level);
   }
 
   /** State of an interrupt chip, as a `struct kvm_irqchip`. */

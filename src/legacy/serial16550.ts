@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { ByteQueue } from "./byte_queue.ts";
+import { ByteQueue, byteQueueWords } from "./byte_queue.ts";
 import { BytePortDevice, OPEN_BUS } from "./port_device.ts";
 
 /** How a serial port reaches the rest of the machine. */
@@ -83,33 +83,61 @@ const RECEIVE_FIFO = 256;
 /** 9600 bit/s, which means nothing here. */
 const DEFAULT_DIVISOR = 12;
 
-/** A 16550A. */
+/** Where each part of the state lies, in 32-bit words. */
+const State = {
+  interruptEnable: 0,
+  lineControl: 1,
+  modemControl: 2,
+  modemStatus: 3,
+  scratch: 4,
+  divisor: 5,
+  /** Whether the FIFOs are enabled: 0 or 1, as all that follow. */
+  fifosEnabled: 6,
+  triggerLevel: 7,
+  isReceiverFull: 8,
+  isInputHeldBack: 9,
+  hasOverrun: 10,
+  /** The holding register became empty and the guest has not been told yet. */
+  isEmptyPending: 11,
+  level: 12,
+  received: 16,
+  unsent: 16 + byteQueueWords(RECEIVE_FIFO),
+  end: 16 + byteQueueWords(RECEIVE_FIFO) + byteQueueWords(TRANSMIT_FIFO),
+} as const;
+
+/** Words of a port's state. */
+export const SERIAL_STATE_WORDS: number = State.end;
+
+/**
+ * A 16550A. Its state lies in words that it can be given, so that several isolates can each have an object for the same
+ * port; they must then take turns by a lock.
+ */
 export class Serial16550 extends BytePortDevice {
   readonly #connections: SerialConnections;
-  readonly #received = new ByteQueue(RECEIVE_FIFO);
+  readonly #state: Int32Array;
+  readonly #received: ByteQueue;
   /** Bytes that the receiver had no room for; the transmitter is busy while there are any. */
-  readonly #unsent = new ByteQueue(TRANSMIT_FIFO);
+  readonly #unsent: ByteQueue;
 
-  #interruptEnable = 0;
-  #lineControl = 0;
-  #modemControl = 0;
-  #modemStatus: number = CONNECTED;
-  #scratch = 0;
-  #divisor = DEFAULT_DIVISOR;
-  #fifosEnabled = false;
-  #triggerLevel = 1;
-
-  #isReceiverFull = false;
-  #isInputHeldBack = false;
-  #hasOverrun = false;
-  /** The holding register became empty and the guest has not been told yet. */
-  #isEmptyPending = false;
-  #level = false;
-
-  /** @param connections Interrupt line and the other end of the cable. */
-  constructor(connections: SerialConnections) {
+  /**
+   * @param connections Interrupt line and the other end of the cable.
+   * @param state {@linkcode SERIAL_STATE_WORDS} words: of a port that was powered on, or all zero and yet to be.
+   */
+  constructor(connections: SerialConnections, state: Int32Array = Serial16550.powerOn()) {
     super();
     this.#connections = connections;
+    this.#state = state;
+    this.#received = new ByteQueue(state.subarray(State.received, State.unsent));
+    this.#unsent = new ByteQueue(state.subarray(State.unsent, State.end));
+  }
+
+  /** Brings a port's state to what it is at power-on. */
+  static powerOn(state: Int32Array = new Int32Array(SERIAL_STATE_WORDS)): Int32Array {
+    state.fill(0);
+    state[State.modemStatus] = CONNECTED;
+    state[State.divisor] = DEFAULT_DIVISOR;
+    state[State.triggerLevel] = 1;
+    return state;
   }
 
   /**
@@ -120,18 +148,18 @@ export class Serial16550 extends BytePortDevice {
   receive(data: Uint8Array): number {
     let taken = 0;
     while (taken < data.length && this.#received.push(data[taken])) taken++;
-    this.#isInputHeldBack ||= taken < data.length;
+    if (taken < data.length) this.#state[State.isInputHeldBack] = 1;
     this.#updateLine();
     return taken;
   }
 
   /** The receiver of the output has room again. */
   transmitterReady(): void {
-    this.#isReceiverFull = false;
-    while (!this.#isReceiverFull) {
+    this.#state[State.isReceiverFull] = 0;
+    while (this.#state[State.isReceiverFull] === 0) {
       const byte = this.#unsent.shift();
       if (byte === undefined) break;
-      this.#isReceiverFull = !this.#connections.transmit(byte);
+      this.#state[State.isReceiverFull] = Number(!this.#connections.transmit(byte));
     }
     this.#updateTransmitter();
   }
@@ -139,21 +167,21 @@ export class Serial16550 extends BytePortDevice {
   protected readByte(offset: number): number {
     switch (offset) {
       case Register.data:
-        return this.#hasDivisorAccess ? this.#divisor & 0xff : this.#readData();
+        return this.#hasDivisorAccess ? this.#state[State.divisor] & 0xff : this.#readData();
       case Register.interruptEnable:
-        return this.#hasDivisorAccess ? this.#divisor >> 8 : this.#interruptEnable;
+        return this.#hasDivisorAccess ? this.#state[State.divisor] >> 8 : this.#state[State.interruptEnable];
       case Register.identification:
         return this.#readIdentification();
       case Register.lineControl:
-        return this.#lineControl;
+        return this.#state[State.lineControl];
       case Register.modemControl:
-        return this.#modemControl;
+        return this.#state[State.modemControl];
       case Register.lineStatus:
         return this.#readLineStatus();
       case Register.modemStatus:
         return this.#readModemStatus();
       case Register.scratch:
-        return this.#scratch;
+        return this.#state[State.scratch];
       default:
         return OPEN_BUS;
     }
@@ -162,60 +190,60 @@ export class Serial16550 extends BytePortDevice {
   protected writeByte(offset: number, value: number): void {
     switch (offset) {
       case Register.data:
-        if (this.#hasDivisorAccess) this.#divisor = (this.#divisor & 0xff00) | value;
+        if (this.#hasDivisorAccess) this.#state[State.divisor] = (this.#state[State.divisor] & 0xff00) | value;
         else this.#writeData(value);
         break;
       case Register.interruptEnable:
-        if (this.#hasDivisorAccess) this.#divisor = (this.#divisor & 0xff) | (value << 8);
+        if (this.#hasDivisorAccess) this.#state[State.divisor] = (this.#state[State.divisor] & 0xff) | (value << 8);
         else this.#writeInterruptEnable(value);
         break;
       case Register.identification:
         this.#writeFifoControl(value);
         break;
       case Register.lineControl:
-        this.#lineControl = value;
+        this.#state[State.lineControl] = value;
         break;
       case Register.modemControl:
         this.#writeModemControl(value & MODEM_CONTROL_ALL);
         break;
       case Register.scratch:
-        this.#scratch = value;
+        this.#state[State.scratch] = value;
         break;
     }
   }
 
   get #hasDivisorAccess(): boolean {
-    return (this.#lineControl & LINE_CONTROL_DIVISOR) !== 0;
+    return (this.#state[State.lineControl] & LINE_CONTROL_DIVISOR) !== 0;
   }
 
   get #isTransmitterEmpty(): boolean {
-    return !this.#isReceiverFull && this.#unsent.length === 0;
+    return this.#state[State.isReceiverFull] === 0 && this.#unsent.length === 0;
   }
 
   /** The hottest exit of a booting guest: without interrupts it is one call. */
   #writeData(byte: number): void {
-    if ((this.#modemControl & MODEM_CONTROL_LOOPBACK) !== 0) this.#loopBack(byte);
-    else if (this.#isReceiverFull) this.#unsent.push(byte);
-    else this.#isReceiverFull = !this.#connections.transmit(byte);
-    if (this.#interruptEnable !== 0) this.#updateTransmitter();
+    if ((this.#state[State.modemControl] & MODEM_CONTROL_LOOPBACK) !== 0) this.#loopBack(byte);
+    else if (this.#state[State.isReceiverFull] !== 0) this.#unsent.push(byte);
+    else this.#state[State.isReceiverFull] = Number(!this.#connections.transmit(byte));
+    if (this.#state[State.interruptEnable] !== 0) this.#updateTransmitter();
   }
 
   #loopBack(byte: number): void {
-    if (!this.#received.push(byte)) this.#hasOverrun = true;
+    if (!this.#received.push(byte)) this.#state[State.hasOverrun] = 1;
     this.#updateLine();
   }
 
   /** After bytes were written or sent: is there news about the holding register? */
   #updateTransmitter(): void {
-    this.#isEmptyPending = this.#isTransmitterEmpty;
+    this.#state[State.isEmptyPending] = Number(this.#isTransmitterEmpty);
     this.#updateLine();
   }
 
   #readData(): number {
     const byte = this.#received.shift() ?? 0;
     this.#updateLine();
-    if (this.#isInputHeldBack && this.#received.length === 0) {
-      this.#isInputHeldBack = false;
+    if (this.#state[State.isInputHeldBack] !== 0 && this.#received.length === 0) {
+      this.#state[State.isInputHeldBack] = 0;
       this.#connections.receiverReady?.();
     }
     return byte;
@@ -223,41 +251,41 @@ export class Serial16550 extends BytePortDevice {
 
   /** Enabling the interrupt of an empty transmitter raises it at once; drivers begin to send that way. */
   #writeInterruptEnable(value: number): void {
-    const wasEnabled = (this.#interruptEnable & Enable.transmitterEmpty) !== 0;
-    this.#interruptEnable = value & Enable.all;
-    if (!wasEnabled) this.#isEmptyPending = this.#isTransmitterEmpty;
+    const wasEnabled = (this.#state[State.interruptEnable] & Enable.transmitterEmpty) !== 0;
+    this.#state[State.interruptEnable] = value & Enable.all;
+    if (!wasEnabled) this.#state[State.isEmptyPending] = Number(this.#isTransmitterEmpty);
     this.#updateLine();
   }
 
   #readIdentification(): number {
     const source = this.#pendingSource();
     if (source === Identification.transmitterEmpty) {
-      this.#isEmptyPending = false;
+      this.#state[State.isEmptyPending] = 0;
       this.#updateLine();
     }
-    return source | (this.#fifosEnabled ? Identification.fifosEnabled : 0);
+    return source | (this.#state[State.fifosEnabled] !== 0 ? Identification.fifosEnabled : 0);
   }
 
   #writeFifoControl(value: number): void {
     const enabled = (value & FifoControl.enable) !== 0;
-    const isChanged = enabled !== this.#fifosEnabled;
-    this.#fifosEnabled = enabled;
-    this.#triggerLevel = enabled ? TRIGGER_LEVELS[value >> FifoControl.triggerShift] : 1;
+    const isChanged = enabled !== (this.#state[State.fifosEnabled] !== 0);
+    this.#state[State.fifosEnabled] = Number(enabled);
+    this.#state[State.triggerLevel] = enabled ? TRIGGER_LEVELS[value >> FifoControl.triggerShift] : 1;
     if (isChanged || (value & FifoControl.clearReceiver) !== 0) this.#received.clear();
     if (isChanged || (value & FifoControl.clearTransmitter) !== 0) this.#unsent.clear();
     this.#updateLine();
-    if (this.#isInputHeldBack && this.#received.length === 0) {
-      this.#isInputHeldBack = false;
+    if (this.#state[State.isInputHeldBack] !== 0 && this.#received.length === 0) {
+      this.#state[State.isInputHeldBack] = 0;
       this.#connections.receiverReady?.();
     }
   }
 
   #readLineStatus(): number {
     const status = (this.#received.length > 0 ? LineStatus.received : 0)
-      | (this.#hasOverrun ? LineStatus.overrun : 0)
+      | (this.#state[State.hasOverrun] !== 0 ? LineStatus.overrun : 0)
       | (this.#isTransmitterEmpty ? LineStatus.holdingEmpty | LineStatus.transmitterEmpty : 0);
-    if (this.#hasOverrun) {
-      this.#hasOverrun = false;
+    if (this.#state[State.hasOverrun] !== 0) {
+      this.#state[State.hasOverrun] = 0;
       this.#updateLine();
     }
     return status;
@@ -265,41 +293,45 @@ export class Serial16550 extends BytePortDevice {
 
   /** In loopback mode the modem's inputs come from our own outputs; a change sets the bit of the lower half. */
   #writeModemControl(value: number): void {
-    this.#modemControl = value;
+    this.#state[State.modemControl] = value;
     let inputs: number = CONNECTED;
     if ((value & MODEM_CONTROL_LOOPBACK) !== 0) {
       inputs = 0;
       for (const { output, input } of LOOPBACK) if ((value & output) !== 0) inputs |= input;
     }
-    const changed = (inputs ^ this.#modemStatus) >> 4;
-    this.#modemStatus = inputs | (this.#modemStatus & 0x0f) | changed;
+    const changed = (inputs ^ this.#state[State.modemStatus]) >> 4;
+    this.#state[State.modemStatus] = inputs | (this.#state[State.modemStatus] & 0x0f) | changed;
     this.#updateLine();
   }
 
   #readModemStatus(): number {
-    const status = this.#modemStatus;
-    this.#modemStatus &= 0xf0;
+    const status = this.#state[State.modemStatus];
+    this.#state[State.modemStatus] &= 0xf0;
     this.#updateLine();
     return status;
   }
 
   /** The pending and enabled source of the highest priority. */
   #pendingSource(): number {
-    const enable = this.#interruptEnable;
-    if ((enable & Enable.lineStatus) !== 0 && this.#hasOverrun) return Identification.lineStatus;
+    const enable = this.#state[State.interruptEnable];
+    if ((enable & Enable.lineStatus) !== 0 && this.#state[State.hasOverrun] !== 0) return Identification.lineStatus;
     const waiting = this.#received.length;
     if ((enable & Enable.received) !== 0 && waiting > 0) {
-      return waiting >= this.#triggerLevel ? Identification.received : Identification.timeout;
+      return waiting >= this.#state[State.triggerLevel] ? Identification.received : Identification.timeout;
     }
-    if ((enable & Enable.transmitterEmpty) !== 0 && this.#isEmptyPending) return Identification.transmitterEmpty;
-    if ((enable & Enable.modemStatus) !== 0 && (this.#modemStatus & 0x0f) !== 0) return Identification.modemStatus;
+    if ((enable & Enable.transmitterEmpty) !== 0 && this.#state[State.isEmptyPending] !== 0) {
+      return Identification.transmitterEmpty;
+    }
+    if ((enable & Enable.modemStatus) !== 0 && (this.#state[State.modemStatus] & 0x0f) !== 0) {
+      return Identification.modemStatus;
+    }
     return Identification.none;
   }
 
   #updateLine(): void {
-    const level = this.#interruptEnable !== 0 && this.#pendingSource() !== Identification.none;
-    if (level === this.#level) return;
-    this.#level = level;
+    const level = this.#state[State.interruptEnable] !== 0 && this.#pendingSource() !== Identification.none;
+    if (level === (this.#state[State.level] !== 0)) return;
+    this.#state[State.level] = Number(level);
     this.#connections.interruptLine(level);
   }
 }

@@ -7,8 +7,9 @@
  * @module
  */
 import { writeEvent } from "../../ffi/write.ts";
-import { Command, EndReason, Field, MAILBOX_BYTES, VcpuState } from "./mailbox.ts";
+import { Command, EndReason, Field, MAILBOX_BYTES, type VcpuIsolateStart, VcpuState } from "./mailbox.ts";
 import { type FromMachine, SHARED_BYTES, type SharedBlocks, type ToMachine } from "./protocol.ts";
+import { SHARED_PORTS_BYTES } from "./shared_ports.ts";
 
 const PORTS = 65536;
 
@@ -35,6 +36,7 @@ export class Isolates {
       mailboxes: Array.from({ length: cpus }, () => new SharedArrayBuffer(MAILBOX_BYTES)),
       shared: new SharedArrayBuffer(SHARED_BYTES),
       claimedPorts: new SharedArrayBuffer(PORTS),
+      sharedPorts: new SharedArrayBuffer(SHARED_PORTS_BYTES),
     };
     this.#machine = new Worker(import.meta.resolve("./machine_worker.ts"), { type: "module", name: "machine" });
     this.#machine.onmessage = (event: MessageEvent<FromMachine>) => {
@@ -94,7 +96,8 @@ export class Isolates {
       Atomics.notify(words, Field.vcpuState);
       this.send({ type: "vcpu-failed", index, message: describe(event) });
     };
-    worker.postMessage({ mailbox, shared: this.blocks.shared, claimedPorts: this.blocks.claimedPorts });
+    const { shared, claimedPorts, sharedPorts } = this.blocks;
+    worker.postMessage({ mailbox, shared, claimedPorts, sharedPorts } satisfies VcpuIsolateStart);
     this.#vcpus.push(worker);
   }
 }

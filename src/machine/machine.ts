@@ -25,10 +25,12 @@ import { Exits } from "./exits.ts";
 import { explainKvmFailure } from "./host.ts";
 import { KvmInterrupts } from "./interrupts.ts";
 import * as layout from "./layout.ts";
-import { addLegacyDevices, SERIAL_INTERRUPT, SERIAL_PORT } from "./legacy_devices.ts";
-import { MACHINE_SLEEPS } from "./mailbox.ts";
+import { addLegacyDevices } from "./legacy_devices.ts";
+import { MACHINE_SLEEPS, Sleep } from "./mailbox.ts";
 import { PortBus } from "./port_bus.ts";
+import { PortOutput } from "./port_output.ts";
 import type { FromMachine, MachineRequest, SharedBlocks, ToMachine } from "./protocol.ts";
+import { SERIAL_INTERRUPT, SERIAL_PORT, sharedPortRanges, SharedPorts } from "./shared_ports.ts";
 import type { Statistics } from "./statistics.ts";
 import { physicalAddressBits } from "./vcpu_state.ts";
 import { Vcpus } from "./vcpus.ts";
@@ -37,6 +39,10 @@ import { Vcpus } from "./vcpus.ts";
 const PCI_CONFIGURATION_PORTS = { first: 0xcf8, count: 8 } as const;
 /** Rounds without work before the isolate sleeps: about 20 µs. On one processor spinning only keeps vCPUs waiting. */
 const IDLE_ROUNDS: number = navigator.hardwareConcurrency > 1 ? 200 : 0;
+/** In a busy machine, output is moved once in so many rounds. */
+const OUTPUT_ROUNDS = 256;
+/** How long output is collected before it is handed on. */
+const OUTPUT_PAUSE_MILLISECONDS = 5;
 /** Steps of the launch, by name, in milliseconds since it began. */
 type Timeline = Record<string, number>;
 
@@ -53,6 +59,7 @@ export class Machine implements Disposable {
   #exits!: Exits;
   #devices!: Devices;
   #vcpus!: Vcpus;
+  #output!: PortOutput;
   #ending: Ending | undefined;
   /** The kernel has begun to panic; it is given the time to say all it has to say. */
   #panic: Ending | undefined;
@@ -101,19 +108,22 @@ export class Machine implements Disposable {
     this.#vcpus.start();
     this.#mark("running");
     let idleRounds = 0;
-    while (this.#ending === undefined) {
+    for (let round = 0; this.#ending === undefined; round = (round + 1) % OUTPUT_ROUNDS) {
       const served = this.#vcpus.serve();
-      if (this.#loop.dispatch() || served) {
-        this.#loop.endRound();
-        idleRounds = 0;
-        continue;
-      }
+      const worked = this.#loop.dispatch() || served;
+      if (worked) this.#loop.endRound();
+      // Looked at in every round: a guest that keeps us busy must not keep anybody from stopping it.
       for (; this.#announced > 0; this.#announced--) this.#obey(await takeMessage());
       this.#ending ??= this.#vcpus.findEnding();
-      if (this.#ending !== undefined || idleRounds++ < IDLE_ROUNDS) continue;
-      this.#sleep();
+      if (worked && round === 0) this.#output.move();
+      idleRounds = worked ? 0 : idleRounds + 1;
+      if (this.#ending !== undefined || idleRounds <= IDLE_ROUNDS) continue;
+      // While output is flowing it is collected for some milliseconds: a message per character would cost more than all else.
+      if (this.#output.move()) this.#sleep(Sleep.light, OUTPUT_PAUSE_MILLISECONDS);
+      else this.#sleep(Sleep.deep);
     }
     this.#vcpus.end();
+    while (this.#output.move());
     const details = this.#request.verbose ? { details: this.#vcpus.describe() } : {};
     const statistics = this.#statistics();
     this[Symbol.dispose]();
@@ -152,7 +162,7 @@ export class Machine implements Disposable {
     this.#exits = new Exits(ports, bus);
     this.#vcpus = this.#resources.use(new Vcpus(system, machine, blocks, this.#loop, this.#exits.handle));
     this.#mark("machine");
-    this.#addLegacy(ports, memory, machine);
+    this.#addLegacy(ports, memory, machine, blocks);
     this.#devices = this.#resources.use(
       new Devices({
         memory,
@@ -215,22 +225,28 @@ export class Machine implements Disposable {
     return bus;
   }
 
-  #addLegacy(ports: PortBus, memory: GuestMemory, machine: KvmMachine): void {
-    const { serial } = this.#request;
-    addLegacyDevices(
-      ports,
-      memory,
-      {
-        power: (request) => this.#end(this.#panic ?? power(request)),
-        exit: (exitCode) =>
-          this.#end({ kind: "debug-exit", message: `the guest ended with code ${exitCode}`, exitCode }),
-        panicking: (message) => this.#panic ??= ending("panic", message),
-        panicked: () => this.#end(this.#panic ?? ending("panic", "the guest's kernel panicked (told by pvpanic)")),
-        interruptLine: (line, level) => machine.setInterruptLine(line, level),
-      },
-      { debug: this.#streams.open("debug"), serial: serial === undefined ? undefined : this.#streams.open(serial) },
-      this.#request.watchForPanic,
-    );
+  #addLegacy(ports: PortBus, memory: GuestMemory, machine: KvmMachine, blocks: SharedBlocks): void {
+    const { serial, watchForPanic } = this.#request;
+    const panic = {
+      panicking: (message: string) => this.#panic ??= ending("panic", message),
+      panicked: () => this.#end(this.#panic ?? ending("panic", "the guest's kernel panicked (told by pvpanic)")),
+    };
+    addLegacyDevices(ports, memory, {
+      power: (request) => this.#end(this.#panic ?? power(request)),
+      exit: (exitCode) => this.#end({ kind: "debug-exit", message: `the guest ended with code ${exitCode}`, exitCode }),
+      panicked: panic.panicked,
+    });
+    const shared = new SharedPorts(blocks.sharedPorts, {
+      interruptLine: (level) => machine.setInterruptLine(SERIAL_INTERRUPT, level),
+      call: () => {},
+    });
+    shared.powerOn();
+    for (const [first, count] of sharedPortRanges(serial !== undefined)) ports.share(first, count);
+    const streams = {
+      debug: this.#streams.open("debug"),
+      serial: serial === undefined ? undefined : this.#streams.open(serial),
+    };
+    this.#output = new PortOutput(shared, streams, watchForPanic ? panic : undefined);
   }
 
   #obey(message: ToMachine): void {
@@ -261,15 +277,15 @@ export class Machine implements Disposable {
     this.#ending ??= reason;
   }
 
-  #sleep(): void {
-    this.#streams.flush();
-    Atomics.store(this.#shared, MACHINE_SLEEPS, 1);
+  #sleep(depth: number, milliseconds?: number): void {
+    if (depth === Sleep.deep) this.#streams.flush();
+    Atomics.store(this.#shared, MACHINE_SLEEPS, depth);
     // Looked at once more: whoever posted before this word was set did not know that we must be woken.
-    if (!this.#vcpus.pending && !this.#loop.pending) {
+    if (!this.#vcpus.pending && !this.#loop.pending && (depth === Sleep.light || !this.#output.pending)) {
       this.#sleeps++;
-      this.#loop.wait();
+      this.#loop.wait(milliseconds);
     }
-    Atomics.store(this.#shared, MACHINE_SLEEPS, 0);
+    Atomics.store(this.#shared, MACHINE_SLEEPS, Sleep.none);
   }
 
   #statistics(): Statistics {

@@ -39,6 +39,8 @@ export const Field = {
   runLength: 13,
   /** Event descriptor that wakes the machine isolate. */
   wakeDescriptor: 14,
+  /** Descriptor of the machine. */
+  machineDescriptor: 19,
   /** Why the vCPU ended, see {@linkcode RequestKind}; details below it. */
   endReason: 15,
   endDetailLow: 16,
@@ -102,7 +104,7 @@ export const COUNTER_NAMES: readonly (keyof typeof Counter)[] = Object.keys(Coun
 /** Bytes of one mailbox: a page, so that no two share a cache line. */
 export const MAILBOX_BYTES = 4096;
 
-/** Index of the word by which the machine isolate announces that it sleeps, in the block shared by all vCPUs. */
+/** Index of the word by which the machine isolate announces its {@linkcode Sleep}, in the block shared by all vCPUs. */
 export const MACHINE_SLEEPS = 0;
 
 /** What a vCPU isolate is sent once, at its start. */
@@ -111,6 +113,27 @@ export interface VcpuIsolateStart {
   readonly mailbox: SharedArrayBuffer;
   /** Words shared by all isolates of the machine, see {@linkcode MACHINE_SLEEPS}. */
   readonly shared: SharedArrayBuffer;
-  /** One byte per port: non-zero where the machine isolate answers. */
+  /** One byte per port: who answers, of {@linkcode PortClaim}. */
   readonly claimedPorts: SharedArrayBuffer;
+  /** See `SharedPorts`. */
+  readonly sharedPorts: SharedArrayBuffer;
 }
+
+/** Who answers a port. */
+export const PortClaim = {
+  /** Nobody: the vCPU isolate itself, with all ones. */
+  none: 0,
+  /** The machine isolate. */
+  machine: 1,
+  /** The vCPU isolate itself, as `SharedPorts` has it. */
+  shared: 2,
+} as const;
+
+/** How deep the machine isolate sleeps. */
+export const Sleep = {
+  none: 0,
+  /** Until something happens: whoever has anything for it must wake it. */
+  deep: 1,
+  /** For some milliseconds, while output is flowing: only requests that somebody waits for must wake it. */
+  light: 2,
+} as const;

@@ -5,6 +5,7 @@
  */
 import type { PortDevice } from "../legacy/port_device.ts";
 import type { AccessWidth } from "../pci/device.ts";
+import { PortClaim } from "./mailbox.ts";
 
 interface PortClaim {
   readonly name: string;
@@ -17,7 +18,7 @@ export class PortBus {
   readonly #claims = new Map<number, PortClaim>();
   readonly #claimed: Uint8Array;
 
-  /** @param claimed One byte per port; vCPU isolates answer by themselves where it is 0. */
+  /** @param claimed One byte per port, of {@linkcode PortClaim}, all 0. */
   constructor(claimed: Uint8Array) {
     this.#claimed = claimed;
   }
@@ -34,15 +35,20 @@ export class PortBus {
         throw new Error(`Cannot give port 0x${port.toString(16)} to ${name}: ${holder.name} has it`);
       }
       this.#claims.set(port, { name, first, device });
-      this.#claimed[port] = 1;
+      this.#claimed[port] = PortClaim.machine;
     }
   }
 
   /** Lets vCPU isolates forward a range though no device here claims it: a PCI function's I/O BAR, say. */
   forward(first: number, count: number, on: boolean): void {
     for (let port = first; port < first + count; port++) {
-      this.#claimed[port] = on || this.#claims.has(port) ? 1 : 0;
+      this.#claimed[port] = on || this.#claims.has(port) ? PortClaim.machine : PortClaim.none;
     }
+  }
+
+  /** Lets vCPU isolates answer a range by `SharedPorts`. */
+  share(first: number, count: number): void {
+    this.#claimed.fill(PortClaim.shared, first, first + count);
   }
 
   /** Name of the device at a port, for statistics. */

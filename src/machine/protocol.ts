@@ -51,6 +51,8 @@ export interface SharedBlocks {
   readonly shared: SharedArrayBuffer;
   /** See `claimedPorts` in mailbox.ts. */
   readonly claimedPorts: SharedArrayBuffer;
+  /** See `SharedPorts` in shared_ports.ts. */
+  readonly sharedPorts: SharedArrayBuffer;
 }
 
 /** First word of `SharedBlocks.shared` that counts a stream's bytes in flight towards the control isolate. */

@@ -6,22 +6,27 @@
  * @module
  */
 import { EAGAIN, EINTR } from "../../ffi/errno.ts";
-import { writeEvent } from "../../ffi/write.ts";
 import { ExitReason, IoDirection } from "../../ffi/kvm/constants.ts";
+import { InterruptLines } from "../../ffi/kvm/interrupt_line.ts";
 import { kvmRun } from "../../ffi/kvm/run_structs.ts";
 import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
 import { currentThreadId } from "../../ffi/thread_id.ts";
+import { writeEvent } from "../../ffi/write.ts";
+import type { AccessWidth } from "../pci/device.ts";
 import {
   Command,
   Counter,
   EndReason,
   Field,
   MACHINE_SLEEPS,
+  PortClaim,
   RequestKind,
   RequestState,
+  Sleep,
   type VcpuIsolateStart,
   VcpuState,
 } from "./mailbox.ts";
+import { SERIAL_INTERRUPT, SharedPorts } from "./shared_ports.ts";
 
 /** What every byte of a port reads that nobody answers at. */
 const ALL_ONES = 0xff;
@@ -33,6 +38,7 @@ class VcpuLoop {
   readonly #vcpu: KvmVcpu;
   readonly #wakeDescriptor: number;
   readonly #spinLimit: number;
+  readonly #sharedPorts: SharedPorts;
 
   constructor(start: VcpuIsolateStart) {
     const mailbox = this.#mailbox = new Int32Array(start.mailbox);
@@ -43,6 +49,11 @@ class VcpuLoop {
     this.#vcpu = new KvmVcpu(mailbox[Field.vcpuDescriptor], runAddress, mailbox[Field.runLength]);
     this.#wakeDescriptor = mailbox[Field.wakeDescriptor];
     this.#spinLimit = mailbox[Field.spinLimit];
+    const lines = new InterruptLines(mailbox[Field.machineDescriptor]);
+    this.#sharedPorts = new SharedPorts(start.sharedPorts, {
+      interruptLine: (level) => lines.set(SERIAL_INTERRUPT, level),
+      call: () => this.#callMachine(),
+    });
   }
 
   /** Runs until the machine wants the vCPU to end or it cannot go on. */
@@ -108,9 +119,11 @@ class VcpuLoop {
     const isWrite = vcpu.ioDirection === IoDirection.out;
     let at = vcpu.ioDataOffset;
     mailbox[Field.counters + (isWrite ? Counter.portWrite : Counter.portRead)]++;
-    if (this.#claimedPorts[port] === 0) {
+    const claim = this.#claimedPorts[port];
+    if (claim !== PortClaim.machine) {
       mailbox[Field.counters + Counter.answeredLocally]++;
-      if (!isWrite) vcpu.bytes.fill(ALL_ONES, at, at + width * count);
+      if (claim === PortClaim.shared) this.#handleSharedPort(port, width as AccessWidth, isWrite);
+      else if (!isWrite) vcpu.bytes.fill(ALL_ONES, at, at + width * count);
       return;
     }
     mailbox[Field.addressLow] = port;
@@ -124,6 +137,14 @@ class VcpuLoop {
         this.#post(RequestKind.portRead);
         this.#store(at, width, mailbox[Field.dataLow]);
       }
+    }
+  }
+
+  #handleSharedPort(port: number, width: AccessWidth, isWrite: boolean): void {
+    let at = this.#vcpu.ioDataOffset;
+    for (let i = this.#vcpu.ioCount; i > 0; i--, at += width) {
+      if (isWrite) this.#sharedPorts.write(port, width, this.#load(at, width));
+      else this.#store(at, width, this.#sharedPorts.read(port, width));
     }
   }
 
@@ -179,8 +200,14 @@ class VcpuLoop {
     }
   }
 
+  /** Wakes the machine isolate from whatever sleep: somebody waits for it. */
   #wakeMachine(): void {
-    if (Atomics.exchange(this.#shared, MACHINE_SLEEPS, 0) !== 0) writeEvent(this.#wakeDescriptor);
+    if (Atomics.exchange(this.#shared, MACHINE_SLEEPS, Sleep.none) !== Sleep.none) writeEvent(this.#wakeDescriptor);
+  }
+
+  /** There is something for the machine isolate that has some milliseconds' time. */
+  #callMachine(): void {
+    if (Atomics.load(this.#shared, MACHINE_SLEEPS) === Sleep.deep) this.#wakeMachine();
   }
 
   #end(reason: number, detailLow: number, detailHigh: number): void {
@@ -189,8 +216,8 @@ class VcpuLoop {
     Atomics.store(this.#mailbox, Field.endReason, reason);
   }
 
-  /** Lets the machine look at its mailboxes. */
-  callMachine(): void {
+  /** Lets the machine isolate look at its mailboxes. */
+  announceEnd(): void {
     this.#wakeMachine();
   }
 }
@@ -205,7 +232,7 @@ function main(start: VcpuIsolateStart): void {
     const loop = new VcpuLoop(start);
     Atomics.store(mailbox, Field.vcpuState, VcpuState.running);
     loop.run();
-    loop.callMachine();
+    loop.announceEnd();
   }
   Atomics.store(mailbox, Field.vcpuState, VcpuState.ended);
   Atomics.notify(mailbox, Field.vcpuState);

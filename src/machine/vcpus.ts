@@ -42,6 +42,7 @@ export class Vcpus implements Disposable {
   readonly #wake = new EventDescriptor();
   readonly #watch: Watch;
   readonly #handle: RequestHandler;
+  readonly #machine: KvmMachine;
   #running = false;
 
   /**
@@ -58,6 +59,7 @@ export class Vcpus implements Disposable {
     handle: RequestHandler,
   ) {
     this.#handle = handle;
+    this.#machine = machine;
     this.#watch = loop.watch(this.#wake.fd, () => {});
     const length = system.vcpuMapSize();
     for (const [index, block] of blocks.mailboxes.entries()) {
@@ -86,6 +88,7 @@ export class Vcpus implements Disposable {
       mailbox[Field.runAddressHigh] = Number(mapping.address >> 32n);
       mailbox[Field.runLength] = mapping.length;
       mailbox[Field.wakeDescriptor] = this.#wake.fd;
+      mailbox[Field.machineDescriptor] = this.#machine.fd;
       mailbox[Field.spinLimit] = SPIN_LIMIT;
       Atomics.store(mailbox, Field.command, Command.run);
       Atomics.notify(mailbox, Field.command);
