@@ -26,18 +26,24 @@ export function formatRange({ address, length }: AddressRange): string {
 export class AddressAllocator {
   /** The window. */
   readonly window: AddressRange;
+  readonly #excluded: readonly AddressRange[];
   /** Taken ranges, ascending, never overlapping. */
   readonly #taken: AddressRange[] = [];
 
-  /** @param window What may be handed out. */
-  constructor(window: AddressRange) {
+  /**
+   * @param window What may be handed out.
+   * @param excluded What may not, though it lies in the window.
+   */
+  constructor(window: AddressRange, excluded: readonly AddressRange[] = []) {
     this.window = window;
+    this.#excluded = excluded.filter((range) => overlaps(range, window));
   }
 
-  /** Whether a range lies wholly in the window. */
-  contains(range: AddressRange): boolean {
+  /** Whether a range lies wholly in the window and touches nothing that is excluded. */
+  permits(range: AddressRange): boolean {
     return range.address >= this.window.address
-      && range.address + range.length <= this.window.address + this.window.length;
+      && range.address + range.length <= this.window.address + this.window.length
+      && !this.#excluded.some((excluded) => overlaps(excluded, range));
   }
 
   /**
@@ -49,17 +55,19 @@ export class AddressAllocator {
    */
   allocate(length: number, alignment: number): number | undefined {
     let address = alignUp(this.window.address, alignment);
-    for (const taken of this.#taken) {
-      if (address + length <= taken.address) break;
-      address = Math.max(address, alignUp(taken.address + taken.length, alignment));
+    for (;;) {
+      const range = { address, length };
+      const obstacle = this.#excluded.find((excluded) => overlaps(excluded, range))
+        ?? this.#taken.find((taken) => overlaps(taken, range));
+      if (obstacle === undefined) return this.reserve(address, length) ? address : undefined;
+      address = alignUp(obstacle.address + obstacle.length, alignment);
     }
-    return this.reserve(address, length) ? address : undefined;
   }
 
   /** Takes a given range; false when it is not wholly in the window or not wholly free. */
   reserve(address: number, length: number): boolean {
     const range = { address, length };
-    if (!this.contains(range) || this.#taken.some((taken) => overlaps(taken, range))) return false;
+    if (!this.permits(range) || this.#taken.some((taken) => overlaps(taken, range))) return false;
     const at = this.#taken.findIndex((taken) => taken.address > address);
     this.#taken.splice(at < 0 ? this.#taken.length : at, 0, range);
     return true;

@@ -27,7 +27,7 @@ export interface PciBusOptions {
     readonly memory64?: AddressRange;
     readonly io?: AddressRange;
   };
-  /** Memory ranges that no BAR may ever cover: RAM, ECAM, the interrupt controllers. */
+  /** Memory ranges that no BAR may ever cover, be they in a window or not: RAM, ECAM, the interrupt controllers. */
   readonly reserved?: readonly AddressRange[];
   /** Handed to functions that bring no interrupt controller of their own. */
   readonly interrupts?: InterruptController;
@@ -50,33 +50,20 @@ export class PciBus {
   readonly #slots: (PciDevice | undefined)[] = new Array<PciDevice | undefined>(registers.SLOT_COUNT).fill(undefined);
   readonly #bars = new Map<PciDevice, readonly PlacedBar[]>();
   readonly #allocators: Readonly<Record<BarKind, AddressAllocator | undefined>>;
-  readonly #reserved: readonly AddressRange[];
   readonly #interrupts: InterruptController | undefined;
   readonly #memory = new AddressDecoder<PlacedBar>();
   readonly #ports = new AddressDecoder<PlacedBar>();
   /** CONFIG_ADDRESS of config mechanism #1. Plain state. */
   configAddress = 0;
 
-  /**
-   * @param options Windows and reserved ranges.
-   * @throws {RangeError} A memory window overlaps a reserved range.
-   */
+  /** @param options Windows and reserved ranges. */
   constructor(options: PciBusOptions) {
     const { windows, reserved = [], interrupts } = options;
-    for (const window of [windows.memory32, windows.memory64]) {
-      const clash = window && reserved.find((range) => overlaps(range, window));
-      if (window && clash) {
-        throw new RangeError(
-          `Cannot use PCI window ${formatRange(window)}: it overlaps the reserved range ${formatRange(clash)}`,
-        );
-      }
-    }
     this.#allocators = {
-      memory32: new AddressAllocator(windows.memory32),
-      memory64: windows.memory64 && new AddressAllocator(windows.memory64),
+      memory32: new AddressAllocator(windows.memory32, reserved),
+      memory64: windows.memory64 && new AddressAllocator(windows.memory64, reserved),
       io: windows.io && new AddressAllocator(windows.io),
     };
-    this.#reserved = reserved;
     this.#interrupts = interrupts;
   }
 
@@ -280,7 +267,6 @@ export class PciBus {
     if (!Number.isSafeInteger(address) || address % range.length !== 0 || !decoder.isFree(range, bar.decoded)) {
       return false;
     }
-    if (bar.request.kind !== "io" && this.#reserved.some((taken) => overlaps(taken, range))) return false;
     const allocator = this.#allocatorFor(bar.request.kind, range);
     if (allocator === undefined) return false;
     this.#hold(bar, allocator, range);
@@ -290,12 +276,12 @@ export class PciBus {
     return true;
   }
 
-  /** The window that holds a range wholly. */
+  /** The window where a BAR may be decoded at a range. */
   #allocatorFor(kind: BarKind, range: AddressRange): AddressAllocator | undefined {
-    if (kind === "io") return this.#allocators.io?.contains(range) ? this.#allocators.io : undefined;
-    const { memory32, memory64 } = this.#allocators;
-    if (memory32?.contains(range)) return memory32;
-    return kind === "memory64" && memory64?.contains(range) ? memory64 : undefined;
+    const { memory32, memory64, io } = this.#allocators;
+    if (kind === "io") return io?.permits(range) ? io : undefined;
+    if (memory32?.permits(range)) return memory32;
+    return kind === "memory64" && memory64?.permits(range) ? memory64 : undefined;
   }
 
   /** Moves a BAR's reservation. A BAR that is not decoded has to give way: the guest is rearranging. */

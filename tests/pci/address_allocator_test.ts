@@ -35,6 +35,18 @@ Deno.test("BAR-4: a fixed range is reserved only where it is free and in the win
   assert.deepEqual(allocator.taken.map(({ address }) => address), [0x1000, 0x2000]);
 });
 
+Deno.test("BAR-5: excluded ranges are stepped over, whatever their order and overlaps", () => {
+  const allocator = new AddressAllocator({ address: 0, length: 0x6000 }, [
+    { address: 0x3800, length: 0x10 },
+    { address: 0, length: 0x1800 },
+    { address: 0x1000, length: 0x1000 },
+    { address: 0x9000, length: 0x1000 },
+  ]);
+  assert.deepEqual([1, 2, 3, 4].map(() => allocator.allocate(0x1000, 0x1000)), [0x2000, 0x4000, 0x5000, undefined]);
+  assert.equal(allocator.reserve(0x3000, 0x800), true);
+  assert.equal(allocator.reserve(0x3800, 0x800), false);
+});
+
 Deno.test("BAR-5: the decoder finds the range of an access and never one that it only touches", () => {
   const decoder = new AddressDecoder<string>();
   const middle = { address: 0x2000, length: 0x1000, owner: "middle" };

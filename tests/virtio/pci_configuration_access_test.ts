@@ -83,7 +83,9 @@ Deno.test("CFG-2: a read with a side effect happens once; the later bytes hold w
 });
 
 Deno.test("CFG-3: another BAR, a bad length, a misaligned or far offset read 0 and write nothing", () => {
-  using harness = virtioHarness({ device: new EchoDevice(3) });
+  const device = new EchoDevice(3);
+  device.configuration.fill(0xff);
+  using harness = virtioHarness({ device });
   const window = new Window(harness);
   const cases: [number, number, number][] = [
     [0x12, 2, 1],
@@ -93,6 +95,9 @@ Deno.test("CFG-3: another BAR, a bad length, a misaligned or far offset read 0 a
     [0x10, 8, 0],
     [0x12, 4, 0],
     [0x13, 2, 0],
+    [0x4001, 4, 0],
+    [0x4002, 4, 0],
+    [0x4001, 2, 0],
     [0x7fffe, 4, 0],
     [0x80000, 1, 0],
     [0xffff_fffc, 4, 0],

@@ -230,6 +230,9 @@ Deno.test("RST-1, RST-3: chains in flight are dropped; returning them later writ
   assert.deepEqual(memory.bytes, before);
   // Nor does it disturb the next life of the queue.
   const [next] = driver.bringUp();
+  addEcho(harness, next);
+  driver.kick(0);
+  assert.equal(device.kept[1].slot, chain.slot, "a new chain in the old one's place");
   chain.queue.push(chain, 4);
   harness.round();
   assert.equal(next.usedIndex, 0);
@@ -411,6 +414,19 @@ Deno.test("ROB-2: a device that asks for a reset gets it: bit, interrupt, report
   assert.equal(harness.driver.status, 0x4f);
   assert.deepEqual(harness.vectors.order, [0], "one interrupt");
   assert.match(harness.errors[0].message, /device0.*the backing file is gone/);
+});
+
+Deno.test("ACT-1, ROB-2: a device that asked for a reset before DRIVER_OK is not activated", () => {
+  const device = new EchoDevice();
+  using harness = virtioHarness({ device });
+  const { driver } = harness;
+  driver.negotiate();
+  driver.setUpQueue(0);
+  harness.transport.needsReset("not today");
+  driver.start();
+  assert.equal(driver.status, 0x4f);
+  assert.equal(harness.transport.active, false);
+  assert.deepEqual(device.log.filter((entry) => entry.startsWith("activate")), []);
 });
 
 Deno.test("ROB-2: a chain returned twice is reported and the ring stays as it was", () => {
