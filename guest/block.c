@@ -28,6 +28,7 @@
 #define ID_LENGTH 20
 #define SLOT_COUNT (QUEUE_SIZE_LIMIT / CHAIN_LENGTH)
 #define FLIGHT_COUNT 8
+#define SMALLEST_QUEUE (QUEUE_LIMIT * CHAIN_LENGTH) /* a slot of its own for each queue's request */
 
 struct header {
   uint32_t type;
@@ -121,7 +122,7 @@ static void drive_queues(struct virtio_device *device) {
   bool good = true;
   uint32_t used = 0;
   for (uint16_t i = 0; i < device->queue_count && i < QUEUE_LIMIT; i++) {
-    if (!device->queues[i].size) continue;
+    if (device->queues[i].size < SMALLEST_QUEUE) continue;
     used++;
     good &= run(&device->queues[i], i, TYPE_IN, 0, SECTOR_SIZE) == STATUS_OK && (i == 0 || same_data(0, i));
   }
@@ -178,7 +179,11 @@ void drive_block(struct virtio_device *device) {
     check(function, "-", "block: num_queues is that of the transport",
           read16(address + CONFIG_QUEUES) == device->queue_count);
   struct queue *queue = &device->queues[0];
-  if (!check(function, "-", "block: it has a queue and a sector", queue->size >= SLOT_COUNT && capacity)) return;
+  if (!check(function, "-", "block: it has a queue and a sector", queue->size && capacity)) return;
+  if (queue->size < SMALLEST_QUEUE) {
+    skip(function, "-", "block: requests", "its queue is too small for this driver");
+    return;
+  }
   drive_identity(device, queue);
   drive_reads(device, queue, capacity);
   drive_flight(device, queue, capacity);
