@@ -152,6 +152,17 @@ Deno.test("BAR-5: over RAM, an APIC, ECAM, another BAR, or outside the windows: 
   assert.equal(a.barAddress(0), home);
 });
 
+Deno.test("BAR-5: a refused move goes back to the last address, not to the first", () => {
+  const bus = smallBus();
+  const device = new NotingFunction("a", [bar32]);
+  bus.add(device);
+  enable(device);
+  device.writeConfiguration(BAR0, 4, 0xd000_0000);
+  device.writeConfiguration(BAR0, 4, 0x8000_0000);
+  assert.equal(device.readConfiguration(BAR0, 4), 0xd000_0000);
+  assert.equal(bus.readMemory(0xd000_0004, 4), 4);
+});
+
 Deno.test("BAR-3: two functions swap places while both are disabled", () => {
   const bus = smallBus();
   const [a, b] = ["a", "b"].map((id) => new NotingFunction(id, [bar32]));

@@ -481,6 +481,28 @@ Deno.test("QUE-7: undoPop puts the chain popped last back, and only that", () =>
   assert.match(errors[0].message, /put back a chain, but it holds none/);
 });
 
+Deno.test("QUE-7: what is put back does not count against the batch", () => {
+  const { queue, driver } = fixture();
+  driver.add(buffers(driver, 4));
+  for (let i = 0; i <= CHAINS_PER_BATCH; i++) {
+    assert.ok(queue.pop() !== undefined, `after ${i} times`);
+    queue.undoPop();
+  }
+  assert.equal(queue.wantsAttention, false);
+});
+
+Deno.test("NTF-4: what the driver left where the device states its wish does not count", () => {
+  for (const features of [0n, RING_FEATURES]) {
+    const { queue, driver, memory } = fixture(8, features);
+    queue.stop();
+    memory.view.setUint16(driver.used, constants.USED_NO_NOTIFY, true);
+    memory.view.setUint16(driver.used + 4 + 8 * 8, 0x4711, true);
+    queue.start(8, driver, features);
+    driver.add(buffers(driver, 4));
+    assert.equal(driver.needsKick(), true);
+  }
+});
+
 Deno.test("QUE-1: chains are reused; several in flight are apart and may end in any order", () => {
   const { queue, driver } = fixture();
   const heads = [driver.add(buffers(driver, 1)), driver.add(buffers(driver, 2)), driver.add(buffers(driver, 3))];

@@ -540,6 +540,8 @@ Deno.test("QUE-7: a queue that was deferred is notified in the next round, unles
     queue?.defer();
     queue?.defer();
     harness.transport.endBatch();
+    queue?.defer();
+    harness.transport.endBatch();
     assert.equal(harness.scheduled.length, 1);
     if (resetMeanwhile) driver.reset();
     harness.round();
