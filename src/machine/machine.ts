@@ -39,6 +39,9 @@ import { Vcpus } from "./vcpus.ts";
 const PCI_CONFIGURATION_PORTS = { first: 0xcf8, count: 8 } as const;
 /** Rounds without work before the isolate sleeps: about 20 µs. On one processor spinning only keeps vCPUs waiting. */
 const IDLE_ROUNDS: number = navigator.hardwareConcurrency > 1 ? 200 : 0;
+/** Rounds at most, and time in each, for what is under way when the vCPUs have ended. */
+const SETTLE_ROUNDS = 100;
+const SETTLE_MILLISECONDS = 1;
 /** In a busy machine, output is moved once in so many rounds. */
 const OUTPUT_ROUNDS = 256;
 /** How long output is collected before it is handed on. */
@@ -123,7 +126,7 @@ export class Machine implements Disposable {
       else this.#sleep(Sleep.deep);
     }
     this.#vcpus.end();
-    while (this.#output.move());
+    this.#settle();
     const details = this.#request.verbose ? { details: this.#vcpus.describe() } : {};
     const statistics = this.#statistics();
     this[Symbol.dispose]();
@@ -275,6 +278,16 @@ export class Machine implements Disposable {
   /** The first ending counts. */
   #end(reason: Ending): void {
     this.#ending ??= reason;
+  }
+
+  /** What the guest had handed to its devices before it ended is still done: its last words are among it. */
+  #settle(): void {
+    for (let round = 0; round < SETTLE_ROUNDS; round++) {
+      this.#loop.wait(SETTLE_MILLISECONDS);
+      if (!this.#loop.dispatch()) break;
+      this.#loop.endRound();
+    }
+    while (this.#output.move());
   }
 
   #sleep(depth: number, milliseconds?: number): void {
