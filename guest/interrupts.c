@@ -38,7 +38,8 @@
 
 /* KVM's and QEMU's local APIC timers both run at 1 GHz; only the length of time-outs depends on it. */
 #define TIMER_TICKS_PER_MICROSECOND 1000
-#define WAIT_MICROSECONDS 2000000
+#define LONG_WAIT_MICROSECONDS 4000000 /* near the longest that the timer's 32 bits can count */
+#define SHORT_WAIT_MICROSECONDS 250000
 
 #define MESSAGE_ADDRESS_BASE 0xfee00000
 
@@ -69,6 +70,7 @@ struct message messages[MESSAGE_COUNT];
 static struct gate gates[VECTOR_COUNT];
 static uint64_t apic;
 static volatile bool timer_fired;
+static bool disappointed;
 
 void interrupt_dispatch(struct interrupt_frame *frame);
 
@@ -136,6 +138,7 @@ uint32_t message_data(uint32_t index) { return MESSAGE_VECTOR + index; }
 
 void messages_clear(void) {
   for (uint32_t i = 0; i < MESSAGE_COUNT; i++) messages[i].count = 0;
+  disappointed = false;
 }
 
 void deadline_start(uint32_t microseconds) {
@@ -146,15 +149,22 @@ void deadline_start(uint32_t microseconds) {
 
 bool deadline_passed(void) { return timer_fired; }
 
+void patience_start(void) { deadline_start(disappointed ? SHORT_WAIT_MICROSECONDS : LONG_WAIT_MICROSECONDS); }
+
+bool patience_end(bool happened) {
+  if (!happened) disappointed = true;
+  return happened;
+}
+
 bool wait_for_message(uint32_t index, uint32_t target) {
   if (messages[index].count >= target) return true;
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   for (;;) {
     disable_interrupts();
     bool arrived = messages[index].count >= target;
     if (arrived || timer_fired) {
       enable_interrupts();
-      return arrived;
+      return patience_end(arrived);
     }
     enable_interrupts_and_halt();
   }

@@ -21,8 +21,16 @@ uint32_t message_data(uint32_t index);
 
 void messages_clear(void);
 
-/* Sleeps until messages[index].count reaches `target`; false when that did not happen within two seconds. */
+/* Sleeps until messages[index].count reaches `target`; false when that does not happen in time. */
 bool wait_for_message(uint32_t index, uint32_t target);
+
+/*
+ * Deadlines of waits for what ought to happen. They are long, for busy hosts, until one has passed: what is broken should
+ * not cost that much every time. messages_clear makes them long again.
+ */
+void patience_start(void);
+/* Ends such a wait and returns whether it was of use. */
+bool patience_end(bool happened);
 
 /* Starts a deadline; deadline_passed becomes true after that time. */
 void deadline_start(uint32_t microseconds);

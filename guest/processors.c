@@ -6,7 +6,6 @@
 
 /* Must be TRAMPOLINE_ADDRESS of start.S: a page of low RAM, which the start-up interrupt names by its number. */
 #define TRAMPOLINE_ADDRESS 0x8000
-#define ARRIVAL_MICROSECONDS 2000000
 #define LISTED_PROCESSORS 64
 
 extern const uint8_t processor_trampoline[];
@@ -24,7 +23,7 @@ void examine_processors(void) {
              (size_t)(processor_trampoline_end - processor_trampoline));
   uint64_t started = read_time_stamp();
   start_other_processors(TRAMPOLINE_ADDRESS);
-  deadline_start(ARRIVAL_MICROSECONDS);
+  patience_start();
   while (processors_counted < acpi.processors - 1 && !deadline_passed()) relax();
   uint64_t elapsed = read_time_stamp() - started;
   uint32_t arrived = processors_counted;

@@ -11,7 +11,6 @@
 #define RING_INDEX 2
 #define RING_ENTRIES 4
 #define USED_ENTRY_SIZE 8
-#define WAIT_MICROSECONDS 2000000
 
 /* Where the rings lie in their page; each start satisfies the alignment of section 2.7 (16, 2, 4). */
 #define AVAILABLE_AT (QUEUE_SIZE_LIMIT * DESCRIPTOR_SIZE)
@@ -121,20 +120,20 @@ bool queue_take(struct queue *queue, uint32_t *slot, uint32_t *length) {
 
 bool queue_wait(struct queue *queue, uint16_t count) {
   if (queue_ended(queue) >= count) return true;
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   for (;;) {
     disable_interrupts();
     if (queue_ended(queue) >= count || deadline_passed()) break;
     enable_interrupts_and_halt();
   }
   enable_interrupts();
-  return queue_ended(queue) >= count;
+  return patience_end(queue_ended(queue) >= count);
 }
 
 bool queue_poll(struct queue *queue, uint16_t count) {
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   while (queue_ended(queue) < count && !deadline_passed()) relax();
-  return queue_ended(queue) >= count;
+  return patience_end(queue_ended(queue) >= count);
 }
 
 uint32_t queue_interrupts(const struct queue *queue) {

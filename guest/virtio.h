@@ -188,7 +188,7 @@ uint16_t queue_ended(const struct queue *queue);
 /* Takes one ended request; false when there is none. */
 bool queue_take(struct queue *queue, uint32_t *slot, uint32_t *length);
 
-/* Sleeps until `count` requests have ended; woken by interrupts, two seconds at most. */
+/* Sleeps until `count` requests have ended; woken by interrupts. False when they do not in time. */
 bool queue_wait(struct queue *queue, uint16_t count);
 
 /* The same without interrupts. */

@@ -8,7 +8,6 @@
 
 /* Long enough for an interrupt that should not come to have come. */
 #define QUIET_MICROSECONDS 5000
-#define WAIT_MICROSECONDS 2000000
 #define OTHER_MESSAGE (MESSAGE_COUNT - 1)
 #define DOORBELL_WIDTH 2
 
@@ -28,20 +27,21 @@ static bool run_quietly(struct queue *queue, const struct repeatable *request) {
 
 /* What follows a completion follows it a moment later, and a busy host makes moments long. */
 static bool becomes_pending(struct virtio_device *device, uint32_t entry) {
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   while (!msix_is_pending(device, entry) && !deadline_passed()) relax();
-  return msix_is_pending(device, entry);
+  return patience_end(msix_is_pending(device, entry));
 }
 
 static uint8_t read_isr(struct virtio_device *device) {
   uint8_t value;
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   while (!(value = read8(device->isr.address)) && !deadline_passed()) relax();
+  patience_end(value != 0);
   return value;
 }
 
 static uint16_t awaited_available_event(struct queue *queue) {
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   while (queue_available_event(queue) != queue->next_available && !deadline_passed()) relax();
   return queue_available_event(queue);
 }
@@ -213,7 +213,7 @@ static void check_queue_reset(struct virtio_device *device, const struct repeata
   check_single(queue, request);
   common_write16(device, COMMON_QUEUE_SELECT, queue->index);
   common_write16(device, COMMON_QUEUE_RESET, 1);
-  deadline_start(WAIT_MICROSECONDS);
+  patience_start();
   while (common_read16(device, COMMON_QUEUE_RESET) && !deadline_passed()) relax();
   check(function, "COM-10", "a queue reset ends: queue_reset and queue_enable read 0",
         common_read16(device, COMMON_QUEUE_RESET) == 0 && common_read16(device, COMMON_QUEUE_ENABLE) == 0);

@@ -6,7 +6,7 @@ import { parseReport } from "../../src/probe/report_reader.ts";
 import { needs } from "../support/requirements.ts";
 
 /** Far above what a run takes where KVM is real, and enough where instructions are emulated on a busy machine. */
-const TIMEOUT_SECONDS = 60;
+const TIMEOUT_SECONDS = 120;
 
 const SECTORS = 64;
 const SECTOR = 512;
