@@ -25,8 +25,8 @@ void messages_clear(void);
 bool wait_for_message(uint32_t index, uint32_t target);
 
 /*
- * Deadlines of waits for what ought to happen. They are long, for busy hosts, until one has passed: what is broken should
- * not cost that much every time. messages_clear makes them long again.
+ * Deadlines of waits for what ought to happen. They are long, for busy hosts, until one has passed: what is broken
+ * should not cost that much every time. messages_clear makes them long again.
  */
 void patience_start(void);
 /* Ends such a wait and returns whether it was of use. */

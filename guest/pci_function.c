@@ -43,7 +43,8 @@ static void check_access(const struct pci_function *function) {
   for (size_t i = 0; i < sizeof narrow; i++) {
     uint32_t offset = narrow[i];
     uint32_t whole = config_read32(function, offset);
-    for (uint32_t byte = 0; byte < 4; byte++) agree &= config_read8(function, offset + byte) == (uint8_t)(whole >> byte * 8);
+    for (uint32_t byte = 0; byte < 4; byte++)
+      agree &= config_read8(function, offset + byte) == (uint8_t)(whole >> byte * 8);
     for (uint32_t byte = 0; byte < 4; byte += 2)
       agree &= config_read16(function, offset + byte) == (uint16_t)(whole >> byte * 8);
     if (!acpi.ecam) continue;
@@ -108,7 +109,7 @@ static const char *capability_name(uint8_t id) {
   return "unknown";
 }
 
-/* The list may be anything: it is followed for as many steps as can be distinct, and never twice over the same offset. */
+/* The list may be anything: it is followed for as many steps as can be distinct, never twice over the same offset. */
 static void walk_capabilities(struct pci_function *function) {
   if (!(config_read16(function, PCI_STATUS) & PCI_STATUS_CAPABILITIES)) {
     if (function->vendor == VENDOR_VIRTIO) check(function, "ID-3", "Status announces a capability list", false);
@@ -197,7 +198,8 @@ static uint32_t examine_bar(struct pci_function *function, uint32_t index) {
         power_of_two(bar.size) && bar.size == second);
   check_equal(function, "BAR-1", "the address is restored after sizing", after, before);
   if (bar.address)
-    check(function, "BAR-2", "the address is naturally aligned", power_of_two(bar.size) && !(bar.address & (bar.size - 1)));
+    check(function, "BAR-2", "the address is naturally aligned",
+          power_of_two(bar.size) && !(bar.address & (bar.size - 1)));
   function->bars[index] = bar;
   return bar.wide ? 2 : 1;
 }

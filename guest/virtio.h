@@ -1,4 +1,4 @@
-/* A driver for the virtio-PCI transport: capabilities, negotiation, MSI-X, split virtqueues. Virtio 1.2, section 4.1. */
+/* A driver for the virtio-PCI transport: capabilities, negotiation, MSI-X, split virtqueues. Virtio 1.2, 4.1. */
 #pragma once
 
 #include "pci.h"
@@ -55,6 +55,8 @@ enum {
   CAPABILITY_SIZE = 12,
   CAPABILITY_NOTIFY_MULTIPLIER = 16,
   CAPABILITY_WINDOW_DATA = 16,
+  CAPABILITY_OFFSET_HIGH = 16,
+  CAPABILITY_SIZE_HIGH = 20,
 
   CAPABILITY_COMMON = 1,
   CAPABILITY_NOTIFY = 2,
@@ -135,7 +137,7 @@ struct virtio_device {
 /* Time stamp ticks from a doorbell to its interrupt, of the device under examination. */
 extern uint64_t samples[SAMPLE_LIMIT];
 
-/* Finds the structures of a virtio function, maps them and lets it decode and master; false when it cannot be driven. */
+/* Finds the structures of a virtio function, maps them, lets it decode and master; false: it cannot be driven. */
 bool virtio_discover(struct virtio_device *device, struct pci_function *function);
 
 /* Registers of the common configuration. */
@@ -162,7 +164,7 @@ bool virtio_negotiate(struct virtio_device *device, uint64_t wanted);
 /* Gives rings to a queue and enables it. Only between FEATURES_OK and DRIVER_OK (or after a queue reset). */
 bool queue_enable(struct virtio_device *device, uint16_t index);
 
-/* The usual way up: negotiate, MSI-X on (if wanted), up to `queue_count` queues, DRIVER_OK. False: a step was refused. */
+/* The usual way up: negotiate, MSI-X (if wanted), up to `queue_count` queues, DRIVER_OK; false: a step was refused. */
 bool virtio_start(struct virtio_device *device, uint64_t wanted, uint16_t queue_count, bool with_messages);
 
 /* MSI-X. */

@@ -121,12 +121,15 @@ static void check_shared_memory(const struct pci_function *function) {
     ids |= 1ull << (id & 63);
     uint8_t index = config_read8(function, at + CAPABILITY_BAR);
     const struct bar *bar = &function->bars[index < BAR_COUNT ? index : 0];
-    uint64_t offset = config_read32(function, at + CAPABILITY_OFFSET) | (uint64_t)config_read32(function, at + 16) << 32;
-    uint64_t length = config_read32(function, at + CAPABILITY_SIZE) | (uint64_t)config_read32(function, at + 20) << 32;
+    uint64_t offset = config_read32(function, at + CAPABILITY_OFFSET) |
+                      (uint64_t)config_read32(function, at + CAPABILITY_OFFSET_HIGH) << 32;
+    uint64_t length = config_read32(function, at + CAPABILITY_SIZE) |
+                      (uint64_t)config_read32(function, at + CAPABILITY_SIZE_HIGH) << 32;
     placed &= index < BAR_COUNT && bar->present && length <= bar->size && offset <= bar->size - length;
     if (options.strict) placed &= index == LAYOUT_SHARED_BAR && bar->wide && bar->prefetchable;
   }
-  if (found) check(function, "CAP-5", "shared memory regions have distinct ids and lie inside their BAR", distinct && placed);
+  if (!found) return;
+  check(function, "CAP-5", "shared memory regions have distinct ids and lie inside their BAR", distinct && placed);
 }
 
 /* Enable and Function Mask can be written, the rest of Message Control cannot. */

@@ -192,7 +192,8 @@ static void check_select(struct virtio_device *device) {
     }
     empty &= common_read16(device, COMMON_QUEUE_SIZE) == 0;
     if (options.strict)
-      empty &= common_read16(device, COMMON_QUEUE_VECTOR) == NO_VECTOR && common_read16(device, COMMON_QUEUE_ENABLE) == 0;
+      empty &=
+          common_read16(device, COMMON_QUEUE_VECTOR) == NO_VECTOR && common_read16(device, COMMON_QUEUE_ENABLE) == 0;
   }
   check(function, "COM-7", "a queue beyond the last has size 0 and no vector", empty);
   common_write16(device, COMMON_QUEUE_SELECT, 0);
