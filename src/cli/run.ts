@@ -138,7 +138,10 @@ function commandEnding(guest: Ending, status: string): Ending {
 const QUIET_ENDINGS: ReadonlySet<string> = new Set(["power-off", "command", "stopped", "debug-exit"]);
 
 /** Prints what is to be said at the end of a run. */
-export function conclude({ ending, statistics }: RunReport, flags: MachineFlags): Ending {
+export function conclude(
+  { ending, statistics }: RunReport,
+  flags: Pick<MachineFlags, "verbose" | "stats">,
+): Ending {
   if (flags.verbose || !QUIET_ENDINGS.has(ending.kind)) console.error(`denovisor: ${ending.message}`);
   if (flags.verbose && ending.details !== undefined) console.error(ending.details);
   if (flags.stats && statistics !== undefined) console.error(renderStatistics(statistics));
