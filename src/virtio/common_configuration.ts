@@ -34,16 +34,25 @@ export interface CommonConfigurationEvents {
 export interface QueueRegisters {
   /** The largest size, which is the one after reset. */
   readonly maximumSize: number;
+  /** queue_size. */
   size: number;
+  /** queue_enable. */
   enabled: boolean;
   /** Whether it was reset on its own and may be set up while the device runs. */
   renewable: boolean;
+  /** queue_msix_vector. */
   vector: number;
+  /** queue_desc, the low half. */
   descriptorsLow: number;
+  /** queue_desc, the high half. */
   descriptorsHigh: number;
+  /** queue_driver, the low half. */
   availableLow: number;
+  /** queue_driver, the high half. */
   availableHigh: number;
+  /** queue_device, the low half. */
   usedLow: number;
+  /** queue_device, the high half. */
   usedHigh: number;
 }
 
@@ -51,10 +60,13 @@ export interface QueueRegisters {
 export interface CommonRegister {
   /** Name in the specification's structure. */
   readonly name: string;
+  /** Byte offset in the structure. */
   readonly offset: number;
+  /** Width of the field, the only one that is answered. */
   readonly width: AccessWidth;
   /** The selected queue is undefined when the driver selected one that does not exist. */
   read(state: CommonConfiguration, queue: QueueRegisters | undefined): number;
+  /** What a write does. */
   write?(state: CommonConfiguration, value: number, queue: QueueRegisters | undefined): void;
 }
 

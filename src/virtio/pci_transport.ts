@@ -14,21 +14,12 @@ import { PciFunction } from "../pci/pci_function.ts";
 import * as layout from "./capabilities.ts";
 import { COMMON_CONFIGURATION_SIZE, CommonConfiguration } from "./common_configuration.ts";
 import * as constants from "./constants.ts";
+import { checkQueues, offeredFeatures, pciClassOf } from "./declaration.ts";
 import type { VirtioDevice } from "./device.ts";
 import { DeviceQueues } from "./device_queues.ts";
 import { Notification, notifiedQueue } from "./notification.ts";
 import { PciConfigurationAccess } from "./pci_configuration_access.ts";
 import type { DeviceStatistics, Ring } from "./ring.ts";
-
-/** Class codes (0xCCSSPP) by device type; all other types have {@linkcode CLASS_OTHER}. */
-const CLASS_BY_TYPE: ReadonlyMap<number, number> = new Map([
-  // Ethernet controller.
-  [constants.DEVICE_TYPE_NETWORK, 0x020000],
-  // Other mass storage controller.
-  [constants.DEVICE_TYPE_BLOCK, 0x018000],
-]);
-/** Class "unassigned". */
-const CLASS_OTHER = 0xffff00;
 
 /** What a transport is made of. */
 export interface VirtioPciTransportOptions {
@@ -54,7 +45,7 @@ export interface VirtioPciTransportOptions {
   reportError(error: Error): void;
 }
 
-/** See the module. */
+/** A virtio device as a PCI function; see the module. */
 export class VirtioPciTransport extends PciFunction {
   /** Counters; they only grow. */
   readonly statistics: DeviceStatistics = { kicks: 0, interrupts: 0, chains: 0, refusedChains: 0 };
@@ -93,7 +84,7 @@ export class VirtioPciTransport extends PciFunction {
         vendorId: constants.PCI_VENDOR,
         deviceId,
         revision: constants.PCI_REVISION,
-        classCode: options.pciClass ?? CLASS_BY_TYPE.get(deviceType) ?? CLASS_OTHER,
+        classCode: options.pciClass ?? pciClassOf(deviceType),
       },
       bars: [{ index: layout.STRUCTURES_BAR, kind, size: layout.STRUCTURES_BAR_SIZE }],
       capabilities,
@@ -160,6 +151,7 @@ export class VirtioPciTransport extends PciFunction {
     this.#queues.endBatch();
   }
 
+  /** Makes the doorbells and takes the slot. */
   override attached(slot: PciSlot): void {
     this.#notification?.[Symbol.dispose]();
     this.#notification = undefined;
@@ -169,11 +161,13 @@ export class VirtioPciTransport extends PciFunction {
     super.attached(slot);
   }
 
+  /** Configuration space, with the window of the PCI-cfg capability. */
   override readConfiguration(offset: number, width: AccessWidth): number {
     this.#window.beforeRead(offset, width);
     return super.readConfiguration(offset, width);
   }
 
+  /** See {@linkcode readConfiguration}. */
   override writeConfiguration(offset: number, width: AccessWidth, value: number): void {
     super.writeConfiguration(offset, width, value);
     this.#window.afterWrite(offset, width);
@@ -199,6 +193,7 @@ export class VirtioPciTransport extends PciFunction {
     super[Symbol.dispose]();
   }
 
+  /** Common configuration, ISR, device configuration. */
   protected override readRegister(bar: number, offset: number, width: AccessWidth): number {
     if (bar !== layout.STRUCTURES_BAR) return 0;
     if (offset < COMMON_CONFIGURATION_SIZE) return this.common.read(offset, width);
@@ -211,6 +206,7 @@ export class VirtioPciTransport extends PciFunction {
     return inDevice >= 0 && inDevice < layout.DEVICE_SIZE ? this.#readDeviceConfiguration(inDevice, width) : 0;
   }
 
+  /** Common configuration, ISR, notifications, device configuration. */
   protected override writeRegister(bar: number, offset: number, width: AccessWidth, value: number): void {
     if (bar !== layout.STRUCTURES_BAR) return;
     if (offset < COMMON_CONFIGURATION_SIZE) {
@@ -230,10 +226,12 @@ export class VirtioPciTransport extends PciFunction {
     if (inDevice >= 0 && inDevice < layout.DEVICE_SIZE) this.#writeDeviceConfiguration(inDevice, width, value);
   }
 
+  /** The doorbells move with the BAR. */
   protected override barMoved(index: number, address: number | undefined): void {
     if (index === layout.STRUCTURES_BAR) this.#notification?.move(address);
   }
 
+  /** The queues are looked at when the device may touch memory again. */
   protected override busMasterChanged(): void {
     this.#updateHold();
     if (this.#active && !this.#queues.held) this.#queues.lookAtAll();
@@ -388,31 +386,5 @@ export class VirtioPciTransport extends PciFunction {
   #report(operation: string, cause: unknown): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
     this.#reportError(new Error(`Virtio device ${this.id}: ${operation} failed: ${reason}`, { cause }));
-  }
-}
-
-/** What the device offers, with what every device gets from here. Bits of ring and transport are not the device's to offer. */
-function offeredFeatures(device: VirtioDevice): bigint {
-  const common = constants.FEATURE_VERSION_1 | constants.FEATURE_RING_INDIRECT_DESC | constants.FEATURE_RING_EVENT_IDX;
-  // A device that has something in flight has to know how to end it for one queue alone.
-  const canResetQueue = device.resetQueue !== undefined || device.reset === undefined;
-  const reset = canResetQueue ? constants.FEATURE_RING_RESET : 0n;
-  return device.features & ~constants.RESERVED_FEATURES | common | reset;
-}
-
-/** Refuses queues that cannot be. */
-function checkQueues(id: string, device: VirtioDevice): void {
-  if (device.queues.length > layout.QUEUE_COUNT_MAXIMUM) {
-    throw new RangeError(
-      `Cannot make virtio device ${id} with ${device.queues.length} queues: expected at most ${layout.QUEUE_COUNT_MAXIMUM}`,
-    );
-  }
-  for (const { name, size } of device.queues) {
-    if (!(size >= 1 && size <= constants.QUEUE_SIZE_MAXIMUM && Number.isInteger(Math.log2(size)))) {
-      throw new RangeError(
-        `Cannot make queue "${name}" of virtio device ${id} with ${size} descriptors: expected a power of two up to `
-          + `${constants.QUEUE_SIZE_MAXIMUM}`,
-      );
-    }
   }
 }

@@ -7,6 +7,8 @@ import type {
   VirtioDevice,
   Virtqueue,
 } from "../../src/virtio/device.ts";
+import type { SplitRingDriver } from "../support/driver.ts";
+import type { VirtioHarness } from "../support/virtio_harness.ts";
 
 /** Returns every chain at once, its readable bytes copied to its writable part. Notes what is done to it. */
 export class EchoDevice implements VirtioDevice {
@@ -72,4 +74,14 @@ export class EchoDevice implements VirtioDevice {
     this.log.push(detail === "" ? operation : `${operation} ${detail}`);
     if (this.broken === operation) throw new Error(`${operation} is broken on purpose`);
   }
+}
+
+/** Adds a chain of one readable and one writable buffer. */
+export function addEcho(harness: VirtioHarness, queue: SplitRingDriver, text = "ping"): number {
+  const data = new TextEncoder().encode(text);
+  const from = harness.driver.allocator.take(data.length);
+  const to = harness.driver.allocator.take(data.length);
+  harness.memory.write(from, data);
+  queue.add([{ address: from, length: data.length }, { address: to, length: data.length, writable: true }]);
+  return to;
 }
