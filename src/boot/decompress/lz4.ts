@@ -31,24 +31,32 @@ export function decompressLz4(input: Uint8Array, output: Output): void {
         `an LZ4 block of ${size} bytes at ${at}, but only ${input.length - at} are left: the data are cut short`,
       );
     }
-    output.reserve(Math.min(BLOCK_SIZE, blockBound(size)));
-    output.length = decodeBlock(input, at, at + size, output);
+    let end = decodeBlock(input, at, at + size, output);
+    if (end === TOO_SMALL) {
+      output.reserve(BLOCK_SIZE, output.length + 1);
+      end = decodeBlock(input, at, at + size, output);
+      if (end === TOO_SMALL) throw output.limitExceeded();
+    }
+    output.length = end;
     at += size;
   }
 }
 
-/** Most that a block of `size` bytes can unpack to: a length byte adds at most 255. */
-function blockBound(size: number): number {
-  return size * 255;
-}
+/** What {@linkcode decodeBlock} returns when the output has too little room. */
+const TOO_SMALL = -1;
 
-/** Decodes one block to the end of `output`, which has room; returns the new end. */
+/** Decodes one block to the end of `output`; returns the new end, or {@linkcode TOO_SMALL}. */
 function decodeBlock(input: Uint8Array, start: number, end: number, output: Output): number {
   const base = output.length;
   const limit = Math.min(output.bytes.length, base + BLOCK_SIZE);
   const out = output.bytes;
   let at = start;
   let to = base;
+  /** Beyond a block's size, or only beyond the room. */
+  const overflow = (at: number): typeof TOO_SMALL => {
+    if (limit === base + BLOCK_SIZE) throw damaged(at);
+    return TOO_SMALL;
+  };
   while (at < end) {
     const token = input[at++];
     let literals = token >>> 4;
@@ -60,7 +68,8 @@ function decodeBlock(input: Uint8Array, start: number, end: number, output: Outp
         literals += more;
       } while (more === 255);
     }
-    if (literals > end - at || literals > limit - to) throw damaged(at);
+    if (literals > end - at) throw damaged(at);
+    if (literals > limit - to) return overflow(at);
     if (literals < BULK_COPY) {
       for (const stop = at + literals; at < stop;) out[to++] = input[at++];
     } else {
@@ -84,7 +93,8 @@ function decodeBlock(input: Uint8Array, start: number, end: number, output: Outp
       } while (more === 255);
     }
     length += MINIMUM_MATCH;
-    if (distance === 0 || distance > to - base || length > limit - to) throw damaged(at);
+    if (distance === 0 || distance > to - base) throw damaged(at);
+    if (length > limit - to) return overflow(at);
     let from = to - distance;
     if (length < BULK_COPY || distance < length) {
       for (const stop = to + length; to < stop;) out[to++] = out[from++];

@@ -30,17 +30,21 @@ export class Output {
   /**
    * Makes room for `count` bytes more.
    *
+   * @param enough Total length that does for now, where the limit does not allow `count`.
    * @throws {DecompressError} That would exceed the limit.
    */
-  reserve(count: number): void {
-    const needed = this.length + count;
-    if (needed <= this.bytes.length) return;
-    if (needed > this.#limit) {
-      throw new DecompressError(`the data unpack to more than ${this.#limit} bytes, the most that is allowed`);
-    }
-    const grown = new Uint8Array(Math.min(this.#limit, Math.max(needed, this.bytes.length * 2)));
+  reserve(count: number, enough: number = this.length + count): void {
+    const wanted = this.length + count;
+    if (wanted <= this.bytes.length) return;
+    if (enough > this.#limit) throw this.limitExceeded();
+    const grown = new Uint8Array(Math.min(this.#limit, Math.max(wanted, this.bytes.length * 2)));
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
+  }
+
+  /** The error for more output than is allowed. */
+  limitExceeded(): DecompressError {
+    return new DecompressError(`the data unpack to more than ${this.#limit} bytes, the most that is allowed`);
   }
 
   /** Appends bytes. */
