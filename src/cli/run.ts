@@ -87,8 +87,8 @@ async function withCommand(
   }
   const { buildCommandInitramfs } = await import("../boot/initramfs.ts");
   const { kernelRelease } = await import("../boot/release.ts");
-  const release = await kernelRelease(await Deno.readFile(String(options.kernel)));
-  const initramfs = await buildCommandInitramfs({ release, command });
+  const release = kernelRelease(await Deno.readFile(String(options.kernel)));
+  const initramfs = await buildCommandInitramfs({ release, command, terminal: Deno.stdin.isTerminal() });
   const verbosity = flags.verbose ? "" : " quiet";
   return {
     ...options,
@@ -102,36 +102,43 @@ async function withCommand(
 }
 
 async function runCommand(options: LaunchOptions, flags: MachineFlags): Promise<number> {
+  const { encodeCommandInput, endOfCommandInput, parseCommandStatus } = await import("../boot/command_ports.ts");
+  const [stdout, stderr, statusPort] = COMMAND_STREAMS;
+  const decoder = new TextDecoder();
+  const ready = Promise.withResolvers<void>();
   let status = "";
   let messages = "";
-  const decoder = new TextDecoder();
   const receive = ({ stream, data }: StreamOutput): Promise<void> | undefined => {
-    if (stream === "stdout") return writeAll(Deno.stdout, data);
-    if (stream === "stderr") return writeAll(Deno.stderr, data);
-    if (stream === "status") status += decoder.decode(data);
-    else if (flags.verbose) return writeAll(Deno.stderr, data);
-    else messages = (messages + decoder.decode(data)).split("\n").slice(-LINES_KEPT).join("\n");
+    if (stream === stdout) return writeAll(Deno.stdout, data);
+    if (stream === stderr || (stream !== statusPort && flags.verbose)) return writeAll(Deno.stderr, data);
+    if (stream === statusPort) {
+      status += decoder.decode(data);
+      if (parseCommandStatus(status).ready) ready.resolve();
+    } else {
+      messages = (messages + decoder.decode(data)).split("\n").slice(-LINES_KEPT).join("\n");
+    }
     return undefined;
   };
   const vm = await VirtualMachine.launch(options, {
     onOutput: receive,
     onLog: ({ device, message }) => console.error(`${device}: ${message}`),
   });
-  using terminal = new Terminal(vm, COMMAND_STREAMS[0]);
-  terminal.pump().catch((error) => console.error(`denovisor: standard input failed: ${error.message}`));
+  using terminal = new Terminal(vm, stdout, { encode: encodeCommandInput, end: endOfCommandInput });
+  ready.promise.then(() => terminal.pump())
+    .catch((error) => console.error(`denovisor: standard input failed: ${error.message}`));
   const report = await vm.ended;
-  const { exitCode, kind } = conclude({ ...report, ending: commandEnding(report.ending, status) }, flags);
+  const guest = commandEnding(report.ending, parseCommandStatus(status).exitCode);
+  const { exitCode, kind } = conclude({ ...report, ending: guest }, flags);
   if (kind !== "command" && messages !== "") console.error(`The kernel's last messages:\n${messages}`);
   return exitCode;
 }
 
 /** The command's exit code, if the guest told it and then powered off. */
-function commandEnding(guest: Ending, status: string): Ending {
+function commandEnding(guest: Ending, exitCode: number | undefined): Ending {
   if (guest.kind !== "power-off") return guest;
-  const reported = /^\s*(\d+)\s*$/.exec(status)?.[1];
-  return reported === undefined
+  return exitCode === undefined
     ? ending("host-error", "the guest powered off without telling the command's exit code")
-    : { kind: "command", message: `the command ended with exit code ${reported}`, exitCode: Number(reported) };
+    : { kind: "command", message: `the command ended with exit code ${exitCode}`, exitCode };
 }
 
 /** Endings that need no words: the guest did what it was asked to. */

@@ -13,10 +13,19 @@ const INPUT_BYTES = 4096;
 /** What the terminal tells people when it is attached. */
 export const ATTACH_NOTICE = "Ctrl-a x ends the machine, Ctrl-a Ctrl-a sends Ctrl-a";
 
+/** How the bytes of a pipe or file go through a guest's console, which has an end of input only by convention. */
+export interface InputEncoding {
+  /** Encodes a piece. */
+  encode(data: Uint8Array): Uint8Array;
+  /** What tells the end. */
+  end(): Uint8Array;
+}
+
 /** Standard input in raw mode, sent to a guest. Disposing restores the terminal. */
 export class Terminal implements Disposable {
   readonly #vm: VirtualMachine;
   readonly #stream: string;
+  readonly #encoding: InputEncoding | undefined;
   readonly #interactive = Deno.stdin.isTerminal();
   readonly #onResize = () => this.#resize();
   #escaped = false;
@@ -25,10 +34,12 @@ export class Terminal implements Disposable {
   /**
    * @param vm The machine.
    * @param stream Its stream that gets the input.
+   * @param encoding How input is sent that does not come from a person at a terminal; as it is by default.
    */
-  constructor(vm: VirtualMachine, stream: string) {
+  constructor(vm: VirtualMachine, stream: string, encoding?: InputEncoding) {
     this.#vm = vm;
     this.#stream = stream;
+    this.#encoding = encoding;
     if (this.#interactive) {
       Deno.stdin.setRaw(true);
       Deno.addSignalListener("SIGWINCH", this.#onResize);
@@ -41,8 +52,14 @@ export class Terminal implements Disposable {
     const buffer = new Uint8Array(INPUT_BYTES);
     while (!this.#over) {
       const count = await Deno.stdin.read(buffer);
-      if (count === null || this.#over) return;
-      const data = this.#interactive ? this.#takeEscapes(buffer.subarray(0, count)) : buffer.slice(0, count);
+      if (this.#over) return;
+      if (count === null) {
+        if (!this.#interactive && this.#encoding !== undefined) await this.#vm.send(this.#stream, this.#encoding.end());
+        return;
+      }
+      const data = this.#interactive
+        ? this.#takeEscapes(buffer.subarray(0, count))
+        : this.#encode(buffer.slice(0, count));
       if (data === undefined) {
         await this.#vm.stop();
         return;
@@ -73,6 +90,10 @@ export class Terminal implements Disposable {
       sent.push(key);
     }
     return Uint8Array.from(sent);
+  }
+
+  #encode(data: Uint8Array): Uint8Array {
+    return this.#encoding === undefined ? data : this.#encoding.encode(data);
   }
 
   #resize(): void {

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import * as v from "valibot";
 import { option, optional } from "../plugin/options.ts";
+import { absolutePath, filePath } from "../plugin/paths.ts";
+import { type DescribedSchema, schemaOf } from "../plugin/schema.ts";
 import { parseSpecification } from "../plugin/specification.ts";
 import { validateOptions } from "../plugin/validate.ts";
 import { memoryRegions } from "./layout.ts";
@@ -74,30 +73,48 @@ const MAXIMUM_CPUS = 254;
 const URL_PATTERN = /^[a-z][a-z0-9+.-]+:/i;
 const PATH_PATTERN = /[/\\]|\.[cm]?[jt]sx?$/;
 
-const image = v.union([v.string(), v.instance(URL), v.instance(Uint8Array)], "a path, a file: URL or the bytes");
-const record = v.record(v.string(), v.unknown());
+type Image = string | URL | Uint8Array;
+type Options = Readonly<Record<string, unknown>>;
+
+const isOptions = (given: unknown): given is Options =>
+  typeof given === "object" && given !== null && !Array.isArray(given) && !(given instanceof URL);
+
+const image = schemaOf<Image, Image>(
+  "a path, a file: URL or the bytes",
+  (given) => typeof given === "string" || given instanceof URL || given instanceof Uint8Array ? given : undefined,
+);
+
+function listOf<Item>(expects: string, accepts: (item: unknown) => boolean): DescribedSchema<Item[], readonly Item[]> {
+  return schemaOf(expects, (given) => Array.isArray(given) && given.every(accepts) ? given : undefined);
+}
 
 const SCHEMAS = {
   kernel: image,
-  initramfs: optional(image, undefined),
+  initramfs: optional(image),
   cmdline: optional(option.text(), ""),
   cpus: optional(option.integer({ min: 1, max: MAXIMUM_CPUS }), 1),
   memory: optional(option.size(), DEFAULT_MEMORY),
-  disks: optional(v.array(record, "a list such as [{ path }]"), []),
-  rng: optional(v.union([v.boolean(), record], "true, false or the entropy device's options"), false),
-  consoles: optional(v.array(v.string(), "a list of stream names"), []),
+  disks: optional(listOf("a list such as [{ path }]", isOptions), []),
+  rng: optional(
+    schemaOf<boolean | Options, boolean | Options>(
+      "true, false or the entropy device's options",
+      (given) => typeof given === "boolean" || isOptions(given) ? given : undefined,
+    ),
+    false,
+  ),
+  consoles: optional(listOf("a list of stream names", (item) => typeof item === "string"), []),
   serial: optional(option.text(), "serial"),
   devices: optional(
-    v.array(
-      v.union([v.string(), v.instance(URL), record]),
+    listOf(
       "a list of plugin names, paths, URLs or { plugin, options }",
+      (item) => typeof item === "string" || item instanceof URL || isOptions(item),
     ),
     [],
   ),
   verbose: optional(option.boolean(), false),
   watchForPanic: optional(option.boolean(), true),
   rebootOnReset: optional(option.boolean(), false),
-  timeoutSeconds: optional(option.integer({ min: 1 }), undefined),
+  timeoutSeconds: optional(option.integer({ min: 1 })),
 };
 
 /**
@@ -106,7 +123,7 @@ const SCHEMAS = {
  * @throws {Error} A key is unknown or a value of the wrong kind; the message names it, the valid keys and the nearest.
  */
 export function normalise(options: LaunchOptions, launchedAt: number): MachineRequest {
-  const given = validateOptions("launch options", SCHEMAS, { ...options }) as unknown as Required<LaunchOptions> & {
+  const given = validateOptions("the launch", SCHEMAS, { ...options }) as unknown as Required<LaunchOptions> & {
     readonly memory: number;
   };
   memoryRegions(given.memory);
@@ -162,14 +179,14 @@ function takeCommonOptions(plugin: string, options: Readonly<Record<string, stri
 
 /** The machine isolate has no current directory of its own to rely on: paths are made absolute here. */
 function resolveSpecifier(specifier: string): string {
-  return PATH_PATTERN.test(specifier) && !URL_PATTERN.test(specifier) ? resolve(specifier) : specifier;
+  return PATH_PATTERN.test(specifier) && !URL_PATTERN.test(specifier) ? absolutePath(specifier) : specifier;
 }
 
 function resolvePath(path: unknown): unknown {
-  return typeof path === "string" ? resolve(path) : path;
+  return typeof path === "string" ? absolutePath(path) : path;
 }
 
 function locate(image: string | URL | Uint8Array): string | Uint8Array {
   if (image instanceof Uint8Array) return image;
-  return image instanceof URL || image.startsWith("file:") ? fileURLToPath(image) : resolve(image);
+  return image instanceof URL || image.startsWith("file:") ? filePath(new URL(image)) : absolutePath(image);
 }

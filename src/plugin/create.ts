@@ -43,7 +43,7 @@ export function createDevice(plugin: PciPlugin, options: RawOptions, host: Devic
 /** See the other overload. */
 export function createDevice(plugin: Plugin, options: RawOptions, host: DeviceHost): VirtioDevice | PciDevice;
 export function createDevice(plugin: Plugin, options: RawOptions, host: DeviceHost): VirtioDevice | PciDevice {
-  const values = validateOptions(plugin.name, plugin.options, options);
+  const values = validateOptions(`device "${plugin.name}"`, plugin.options, options);
   const device = create(plugin, values, host);
   const fault = plugin.kind === "virtio" ? faultOfVirtioDevice(device) : faultOfPciDevice(device);
   if (fault === undefined) return device;

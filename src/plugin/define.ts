@@ -14,6 +14,7 @@ import {
   type VirtioDefinition,
   type VirtioPlugin,
 } from "./definition.ts";
+import type { OptionSchema } from "./schema.ts";
 
 /** Device ids of virtio on PCI run from 0x1040 to 0x107f: the highest device type (virtio 1.3, 4.1.2). */
 export const MAXIMUM_DEVICE_TYPE = 63;
@@ -98,7 +99,7 @@ export function faultOf(kind: Plugin["kind"], members: Readonly<Record<string, u
     return `"options" must be an object of schemas, not ${describeValue(options)}`;
   }
   for (const [key, schema] of Object.entries(options ?? {})) {
-    if ((schema as { kind?: unknown } | null | undefined)?.kind !== "schema") {
+    if (!isSchema(schema)) {
       return `"options.${key}" must be a schema such as option.text(), not ${describeValue(schema)}`;
     }
   }
@@ -131,4 +132,8 @@ function check(kind: Plugin["kind"], caller: string, definition: unknown): void 
 
 function isIntegerBetween(value: unknown, low: number, high: number): boolean {
   return Number.isInteger(value) && (value as number) >= low && (value as number) <= high;
+}
+
+function isSchema(value: unknown): value is OptionSchema {
+  return (value as Partial<OptionSchema> | null | undefined)?.["~standard"]?.version === 1;
 }

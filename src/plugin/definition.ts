@@ -4,16 +4,16 @@
  *
  * @module
  */
-import type { GenericSchema, InferOutput } from "valibot";
 import type { PciDevice } from "../pci/device.ts";
 import type { DescriptorChain, VirtioDevice } from "../virtio/device.ts";
+import type { OptionSchema, OutputOf } from "./schema.ts";
 
 /** A map from option name to its schema. Values arrive as text from the command line, or typed from the API. */
-export type OptionSchemas = Readonly<Record<string, GenericSchema>>;
+export type OptionSchemas = Readonly<Record<string, OptionSchema>>;
 
 /** The validated options of a plugin. */
 export type OptionValues<Schemas extends OptionSchemas> = {
-  readonly [Key in keyof Schemas]: InferOutput<Schemas[Key]>;
+  readonly [Key in keyof Schemas]: OutputOf<Schemas[Key]>;
 };
 
 /** What a device is given by its host when it is created. */

@@ -3,12 +3,11 @@
  *
  * @module
  */
-import { resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { describeValue, faultOf } from "./define.ts";
 import { type Plugin, PLUGIN_TAG, PLUGIN_VERSION } from "./definition.ts";
 import { messageOf, PluginError } from "./error.ts";
 import { nearest } from "./nearest.ts";
+import { filePath, fileUrl } from "./paths.ts";
 
 /** The devices that can be loaded by name: how each module is imported, so that only what is used is loaded. */
 export type BuiltInPlugins = Readonly<Record<string, () => Promise<object>>>;
@@ -59,8 +58,8 @@ export function pluginOf(module: object, specifier: string): Plugin {
 function resolveSpecifier(specifier: string, base: string | URL, names: readonly string[]): string {
   if (URL_PATTERN.test(specifier)) return specifier;
   if (PATH_PATTERN.test(specifier)) {
-    const directory = base instanceof URL || base.startsWith("file:") ? fileURLToPath(base) : base;
-    return pathToFileURL(resolve(directory, specifier)).href;
+    const directory = base instanceof URL || base.startsWith("file:") ? filePath(new URL(base)) : base;
+    return fileUrl(specifier, directory).href;
   }
   const meant = nearest(specifier, names);
   throw new PluginError(
@@ -74,7 +73,7 @@ function describeFailure(specifier: string, url: string, cause: unknown): string
   const message = messageOf(cause);
   const subject = `Cannot load device module "${shorten(specifier)}"`;
   const isMissing = message.startsWith("Module not found") && message.includes(`"${url}"`);
-  if (isMissing) return `${subject}: there is no file ${url.startsWith("file:") ? fileURLToPath(url) : url}`;
+  if (isMissing) return `${subject}: there is no file ${url.startsWith("file:") ? filePath(new URL(url)) : url}`;
   const kind = cause instanceof Error ? cause.name : describeValue(cause);
   return `${subject}: it fails while loading: ${message.includes(kind) ? message : `${kind}: ${message}`}`;
 }

@@ -2,13 +2,19 @@
  * Schemas for the options of plugins. Each takes text, as it comes from a command line, and typed values, as they come
  * from a script, and can describe itself for help and error messages.
  *
- * Any other schema of the valibot library serves as well.
+ * Any schema that follows the Standard Schema interface serves as well: of valibot, zod, arktype and others.
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
-import * as v from "valibot";
-import type { GenericSchema } from "valibot";
+import { filePath } from "./paths.ts";
+import {
+  type DescribedSchema,
+  describedSchema,
+  describeSchema,
+  type OptionSchema,
+  schemaOf,
+  validate,
+} from "./schema.ts";
 
 /** Bytes per unit of a size's suffix. Binary units throughout, as in QEMU: "1K" and "1KiB" are 1024 bytes. */
 const SIZE_UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
@@ -37,17 +43,17 @@ export interface IntegerLimits {
 /** The schemas of options, by the kind of value. */
 export interface OptionKinds {
   /** Any text. */
-  text(): GenericSchema<string, string>;
+  text(): DescribedSchema<string, string>;
   /** An integer: 3, "3", "0x1f". */
-  integer(limits?: IntegerLimits): GenericSchema<string | number, number>;
+  integer(limits?: IntegerLimits): DescribedSchema<string | number, number>;
   /** A number of bytes: 512, "512", "64K", "1M", "1GiB". */
-  size(): GenericSchema<string | number, number>;
+  size(): DescribedSchema<string | number, number>;
   /** true, "on", "yes", "1" or the opposite. */
-  boolean(): GenericSchema<string | boolean, boolean>;
+  boolean(): DescribedSchema<string | boolean, boolean>;
   /** The path of a file. */
-  path(): GenericSchema<string | URL, string>;
+  path(): DescribedSchema<string | URL, string>;
   /** One of several texts. */
-  oneOf<const Choice extends string>(choices: readonly Choice[]): GenericSchema<string, Choice>;
+  oneOf<const Choice extends string>(choices: readonly Choice[]): DescribedSchema<string, Choice>;
 }
 
 /**
@@ -64,82 +70,58 @@ export interface OptionKinds {
  * ```
  */
 export const option: OptionKinds = Object.freeze({
-  text: () => parsed("text", (given: string) => typeof given === "string" ? given : undefined),
+  text: () => schemaOf("text", (given: string) => typeof given === "string" ? given : undefined),
 
   integer: (limits: IntegerLimits = {}) => {
     const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = limits;
-    return parsed(describeLimits(limits), (given: string | number) => {
+    return schemaOf(describeLimits(limits), (given: string | number) => {
       const value = typeof given === "string" && INTEGER_TEXT.test(given) ? Number(given) : given;
       return Number.isSafeInteger(value) && Number(value) >= min && Number(value) <= max ? Number(value) : undefined;
     });
   },
 
-  size: () => parsed("size, such as 512, 64K, 1M or 2G", parseSize),
+  size: () => schemaOf("size, such as 512, 64K, 1M or 2G", parseSize),
 
   boolean: () =>
-    parsed("on or off", (given: string | boolean) => {
+    schemaOf("on or off", (given: string | boolean) => {
       if (typeof given === "boolean") return given;
       const key = typeof given === "string" ? given.toLowerCase() : "";
       return Object.hasOwn(BOOLEAN_TEXT, key) ? BOOLEAN_TEXT[key] : undefined;
     }),
 
   path: () =>
-    parsed("path of a file", (given: string | URL) => {
-      if (given instanceof URL) return given.protocol === "file:" ? fileURLToPath(given) : undefined;
+    schemaOf("path of a file", (given: string | URL) => {
+      if (given instanceof URL) return given.protocol === "file:" ? filePath(given) : undefined;
       return typeof given === "string" && given !== "" && !given.includes("\0") ? given : undefined;
     }),
 
   oneOf: <const Choice extends string>(choices: readonly Choice[]) =>
-    parsed(choices.join(" or "), (given: string) => choices.find((choice) => choice === given)),
+    schemaOf(choices.join(" or "), (given: string) => choices.find((choice) => choice === given)),
 });
 
 /** An option that may be left out, and then is undefined. */
 export function optional<Input, Output>(
-  schema: GenericSchema<Input, Output>,
-): GenericSchema<Input | undefined, Output | undefined>;
+  schema: OptionSchema<Input, Output>,
+): DescribedSchema<Input | undefined, Output | undefined>;
 /**
  * An option that may be left out.
  *
  * @param fallback What is taken instead, in any form that the schema takes.
  */
 export function optional<Input, Output>(
-  schema: GenericSchema<Input, Output>,
+  schema: OptionSchema<Input, Output>,
   fallback: Input,
-): GenericSchema<Input | undefined, Output>;
-export function optional(schema: GenericSchema, fallback?: unknown): GenericSchema {
-  return v.optional(schema, fallback);
-}
-
-/** Whether an option with this schema may be left out. */
-export function isOptional(schema: GenericSchema): boolean {
-  return (OPTIONAL_TYPES as readonly string[]).includes(schema.type);
-}
-
-/** What a value of this schema looks like, in a few words: "size, such as 64M (default 1M)". */
-export function describeSchema(schema: GenericSchema): string {
-  const { wrapped, default: fallback } = schema as { wrapped?: GenericSchema; default?: unknown };
-  if (wrapped === undefined) return v.getDescription(schema) ?? schema.expects;
-  const described = describeSchema(wrapped);
-  return fallback === undefined || typeof fallback === "function" ? described : `${described} (default ${fallback})`;
-}
-
-const OPTIONAL_TYPES = ["optional", "exact_optional", "nullish", "undefinedable"] as const;
-
-/** A schema of a parser that returns undefined for what it does not take. */
-function parsed<Input, Output>(
-  expected: string,
-  parse: (given: Input) => Output | undefined,
-): GenericSchema<Input, Output> {
-  return v.pipe(
-    v.custom<Input>(() => true),
-    v.rawTransform<Input, Output>(({ dataset, addIssue, NEVER }) => {
-      const value = parse(dataset.value);
-      if (value !== undefined) return value;
-      addIssue({ expected, message: `expected ${expected}` });
-      return NEVER;
-    }),
-    v.description(expected),
-  );
+): DescribedSchema<Input | undefined, Output>;
+export function optional<Input, Output>(
+  schema: OptionSchema<Input, Output>,
+  fallback?: Input,
+): DescribedSchema<Input | undefined, Output | undefined> {
+  const isSimple = typeof fallback === "string" || typeof fallback === "number" || typeof fallback === "boolean";
+  const expects = describeSchema(schema) + (isSimple ? ` (default ${fallback})` : "");
+  return describedSchema<Input | undefined, Output | undefined>(expects, (given) => {
+    const value = given === undefined ? fallback : given;
+    return value === undefined ? { value: undefined } : validate(schema, value);
+  });
 }
 
 function parseSize(given: string | number): number | undefined {

@@ -3,12 +3,11 @@
  *
  * @module
  */
-import { type GenericSchema, safeParse } from "valibot";
 import { describeValue } from "./define.ts";
 import type { ErasedOptions, OptionSchemas } from "./definition.ts";
 import { PluginError } from "./error.ts";
 import { nearest } from "./nearest.ts";
-import { describeSchema, isOptional } from "./options.ts";
+import { describeSchema, isOptional, type OptionSchema, validate } from "./schema.ts";
 
 /** Options as they come from a command line or a script. */
 export type RawOptions = Readonly<Record<string, unknown>>;
@@ -34,13 +33,13 @@ export function validateOptions(owner: string, schemas: OptionSchemas, raw: RawO
       faults.push(`"${key}" is missing: expected ${describeSchema(schema)}`);
       continue;
     }
-    const result = safeParse(schema, given);
-    if (result.success) values[key] = result.output;
+    const result = validate(schema, given);
+    if (result.issues === undefined) values[key] = result.value;
     else faults.push(describeWrong(key, schema, given, result.issues[0].message));
   }
   if (faults.length === 0) return Object.freeze(values);
   const valid = keys.length === 0 ? "It takes no options" : `Its options are ${keys.join(", ")}`;
-  throw new PluginError(`Wrong options for device "${owner}": ${faults.join("; ")}. ${valid}.`);
+  throw new PluginError(`Wrong options for ${owner}: ${faults.join("; ")}. ${valid}.`);
 }
 
 /** One line per option, for help: name and description. */
@@ -56,7 +55,7 @@ function describeUnknown(key: string, valid: readonly string[]): string {
   return `there is no option "${key}"` + (meant === undefined ? "" : ` (did you mean "${meant}"?)`);
 }
 
-function describeWrong(key: string, schema: GenericSchema, given: unknown, message: string): string {
+function describeWrong(key: string, schema: OptionSchema, given: unknown, message: string): string {
   const bareKey = given === true ? ` (a key alone means true; write ${key}=VALUE)` : "";
   const expected = describeSchema(schema);
   const detail = message === "" || expected.startsWith(message.replace(/^expected /, "")) ? "" : ` (${message})`;

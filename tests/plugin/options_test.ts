@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import * as v from "valibot";
-import { describeSchema, isOptional, option, optional } from "../../src/plugin/options.ts";
+import { option, optional } from "../../src/plugin/options.ts";
+import { describeSchema, isOptional, type OptionSchema, validate } from "../../src/plugin/schema.ts";
 
 /** What a schema makes of a value; undefined when it refuses it. */
-function taken(schema: v.GenericSchema, value: unknown): unknown {
-  const result = v.safeParse(schema, value);
-  return result.success ? result.output : undefined;
+function taken(schema: OptionSchema, value: unknown): unknown {
+  const result = validate(schema, value);
+  return result.issues === undefined ? result.value : undefined;
 }
 
 Deno.test("sizes are taken as text with binary units and as numbers", () => {
@@ -73,13 +74,13 @@ Deno.test("text, paths and choices", () => {
 Deno.test("an optional one has its fallback, which may be written in any form", () => {
   assert.equal(taken(optional(option.size(), "1M"), undefined), 2 ** 20);
   assert.equal(taken(optional(option.size(), "1M"), "2M"), 2 ** 21);
-  assert.deepEqual(v.safeParse(optional(option.path()), undefined).output, undefined);
+  assert.deepEqual(taken(optional(option.path()), undefined), undefined);
   assert.equal(isOptional(optional(option.path())), true);
   assert.equal(isOptional(option.path()), false);
   assert.equal(isOptional(v.optional(v.string())), true);
 });
 
-Deno.test("schemas describe themselves, those of the library too", () => {
+Deno.test("schemas describe themselves, those of other libraries too", () => {
   assert.equal(describeSchema(option.size()), "size, such as 512, 64K, 1M or 2G");
   assert.equal(describeSchema(optional(option.size(), "1M")), "size, such as 512, 64K, 1M or 2G (default 1M)");
   assert.equal(describeSchema(option.integer({ min: 1, max: 8 })), "integer from 1 to 8");
@@ -87,5 +88,13 @@ Deno.test("schemas describe themselves, those of the library too", () => {
   assert.equal(describeSchema(option.oneOf(["fast", "safe"])), "fast or safe");
   assert.equal(describeSchema(option.boolean()), "on or off");
   assert.equal(describeSchema(v.string()), "string");
-  assert.equal(describeSchema(v.pipe(v.string(), v.description("name of a planet"))), "name of a planet");
+  const silent: OptionSchema = { "~standard": { version: 1, vendor: "other", validate: (value) => ({ value }) } };
+  assert.equal(describeSchema(silent), "a value that its schema (other) takes");
+});
+
+Deno.test("a schema that answers later is refused, since options are validated at once", () => {
+  const slow: OptionSchema = {
+    "~standard": { version: 1, vendor: "slow", validate: () => Promise.resolve({ value: 1 }) },
+  };
+  assert.throws(() => validate(slow, 1), { name: "TypeError", message: /slow that validates asynchronously/ });
 });

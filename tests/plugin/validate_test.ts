@@ -12,7 +12,7 @@ const schemas = {
 };
 
 Deno.test("valid options come back typed, with the fallbacks of those left out", () => {
-  assert.deepEqual(validateOptions("block", schemas, { path: "a.img", readonly: "on" }), {
+  assert.deepEqual(validateOptions('device "block"', schemas, { path: "a.img", readonly: "on" }), {
     path: "a.img",
     limit: 2 ** 20,
     readonly: true,
@@ -21,22 +21,24 @@ Deno.test("valid options come back typed, with the fallbacks of those left out",
 });
 
 Deno.test("a wrong option is refused with owner, key, expectation, value, valid keys and the nearest", () => {
-  assert.throws(() => validateOptions("block", schemas, { path: "a", limt: "3M" }), {
+  assert.throws(() => validateOptions('device "block"', schemas, { path: "a", limt: "3M" }), {
     name: "PluginError",
     message: 'Wrong options for device "block": there is no option "limt" (did you mean "limit"?). '
       + "Its options are path, limit, readonly, planet.",
   });
-  assert.throws(() => validateOptions("block", schemas, { path: "a", limit: "many" }), {
+  assert.throws(() => validateOptions('device "block"', schemas, { path: "a", limit: "many" }), {
     message: /"limit" expected size, such as 512, 64K, 1M or 2G \(default 1M\), but was given "many"\. Its options/,
   });
-  assert.throws(() => validateOptions("block", schemas, {}), { message: /"path" is missing: expected path of a file/ });
-  assert.throws(() => validateOptions("block", schemas, { path: true }), {
+  assert.throws(() => validateOptions('device "block"', schemas, {}), {
+    message: /"path" is missing: expected path of a file/,
+  });
+  assert.throws(() => validateOptions('device "block"', schemas, { path: true }), {
     message: /"path" expected path of a file, but was given true \(a key alone means true; write path=VALUE\)/,
   });
 });
 
 Deno.test("a message of a schema's own is passed on", () => {
-  assert.throws(() => validateOptions("block", schemas, { path: "a", planet: "x" }), {
+  assert.throws(() => validateOptions('device "block"', schemas, { path: "a", planet: "x" }), {
     message: /"planet" expected string, but was given "x" \(a planet has three letters or more\)/,
   });
 });
@@ -44,7 +46,7 @@ Deno.test("a message of a schema's own is passed on", () => {
 Deno.test("all faults are told at once", () => {
   const thrown = (() => {
     try {
-      return validateOptions("block", schemas, { limit: "many", zzz: "1" });
+      return validateOptions('device "block"', schemas, { limit: "many", zzz: "1" });
     } catch (error) {
       return error;
     }
@@ -54,11 +56,13 @@ Deno.test("all faults are told at once", () => {
 });
 
 Deno.test("keys of Object's prototype are unknown, not inherited", () => {
-  assert.throws(() => validateOptions("rng", {}, { constructor: "x" }), {
+  assert.throws(() => validateOptions('device "rng"', {}, { constructor: "x" }), {
     message: /there is no option "constructor"\. It takes no options\.$/,
   });
-  assert.throws(() => validateOptions("rng", {}, JSON.parse('{"__proto__": 1}')), { name: "PluginError" });
-  assert.throws(() => validateOptions("block", { toString: option.text() }, {}), { message: /"toString" is missing/ });
+  assert.throws(() => validateOptions('device "rng"', {}, JSON.parse('{"__proto__": 1}')), { name: "PluginError" });
+  assert.throws(() => validateOptions('device "block"', { toString: option.text() }, {}), {
+    message: /"toString" is missing/,
+  });
 });
 
 Deno.test("help lists every option", () => {
