@@ -161,8 +161,14 @@ export function needs(name: string, ...requirements: readonly Requirement[]): { 
 
 /** The Debian packages whose contents some requirement misses. */
 export function missingPackages(): string[] {
+  return missingPackagesOf(Object.keys(rules) as (keyof typeof rules)[]);
+}
+
+/** The Debian packages that these requirements miss. */
+export function missingPackagesOf(names: readonly Requirement[]): string[] {
   const packages = new Set<string>();
-  for (const rule of Object.values(rules) as RequirementRule[]) {
+  for (const name of expand(names)) {
+    const rule: RequirementRule = rules[name];
     if (rule.debianPackage !== undefined && rule.problem() !== undefined) packages.add(rule.debianPackage);
   }
   return [...packages];
