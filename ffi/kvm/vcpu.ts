@@ -18,6 +18,7 @@ import {
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_GET_VCPU_EVENTS,
+  KVM_GET_TSC_KHZ,
   KVM_GET_XCRS,
   KVM_GET_XSAVE,
   KVM_RUN,
@@ -301,6 +302,15 @@ export class KvmVcpu {
     const view = allocate(kvmDebugregs);
     encode(kvmDebugregs, view, registers);
     this.#set(KVM_SET_DEBUGREGS, kvmDebugregs, view);
+  }
+
+  /**
+   * Frequency of the time stamp counter.
+   *
+   * @returns kHz, or 0 where the host does not know it.
+   */
+  getTimeStampKhz(): number {
+    return Math.max(0, ioctl(this.fd, KVM_GET_TSC_KHZ, null));
   }
 
   /** The extended control registers. */

@@ -64,3 +64,5 @@ export const KVM_SET_XSAVE: number = requestWrite(KVM_TYPE, 0xa5, kvmXsave.size)
 export const KVM_GET_XCRS: number = requestRead(KVM_TYPE, 0xa6, kvmXcrs.size);
 /** Sets the extended control registers. */
 export const KVM_SET_XCRS: number = requestWrite(KVM_TYPE, 0xa7, kvmXcrs.size);
+/** Frequency of the time stamp counter. */
+export const KVM_GET_TSC_KHZ: number = requestPlain(KVM_TYPE, 0xa3);

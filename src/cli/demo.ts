@@ -108,7 +108,9 @@ async function examine(flags: Flags, options: Omit<LaunchOptions, "kernel">): Pr
   );
   const run = await vm.ended;
   const report = parseReport(text);
-  console.log(flags.json ? toJson(report) : render(report, { colour: wantsColour(), brief: flags.brief ?? false }));
+  const timeStampKhz = run.statistics?.timeStampKhz ?? 0;
+  const looks = { colour: wantsColour(), brief: flags.brief ?? false, ...(timeStampKhz > 0 ? { timeStampKhz } : {}) };
+  console.log(flags.json ? toJson(report) : render(report, looks));
   const ending = conclude(run, flags);
   return ending.kind !== "debug-exit" ? ending.exitCode : passed(report) ? 0 : CHECKS_FAILED;
 }

@@ -307,6 +307,7 @@ export class Machine implements Disposable {
       places: this.#exits.places,
       devices: this.#devices.statistics(),
       sleeps: this.#sleeps,
+      timeStampKhz: this.#vcpus.timeStampKhz,
       timeline: this.#timeline,
     };
   }

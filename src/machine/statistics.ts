@@ -25,6 +25,8 @@ export interface Statistics {
   readonly devices: readonly DeviceStatistics[];
   /** Times the machine isolate slept. */
   readonly sleeps: number;
+  /** Frequency of the guest's time stamp counter in kHz; 0 where the host does not know it. */
+  readonly timeStampKhz: number;
   /** Milliseconds of each step from the launch on. */
   readonly timeline: Readonly<Record<string, number>>;
 }
@@ -35,7 +37,7 @@ export interface Statistics {
  * @example
  * ```ts
  * import { renderStatistics } from "./statistics.ts";
- * console.error(renderStatistics({ vcpus: [], places: {}, devices: [], sleeps: 0, timeline: {} }));
+ * console.error(renderStatistics({ vcpus: [], places: {}, devices: [], sleeps: 0, timeStampKhz: 0, timeline: {} }));
  * ```
  */
 export function renderStatistics(statistics: Statistics): string {

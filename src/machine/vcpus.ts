@@ -154,6 +154,11 @@ export class Vcpus implements Disposable {
     );
   }
 
+  /** Frequency of the guest's time stamp counter in kHz; 0 where the host does not know it. */
+  get timeStampKhz(): number {
+    return this.#slots[0]?.vcpu.getTimeStampKhz() ?? 0;
+  }
+
   /** The registers of all vCPUs, for people. Only when none of them runs. */
   describe(): string {
     return this.#slots.map(({ vcpu }, index) => `vCPU ${index}: ${describeRegisters(vcpu)}`).join("\n");

@@ -8,6 +8,7 @@ Deno.test("statistics are lines, the busiest first, and nothing that did not hap
       places: { "pci bars": 2, "unclaimed": 0, "cmos": 40 },
       devices: [{ id: "block", counters: { kicks: 5, chains: 12, refusedChains: 0 } }, { id: "rng", counters: {} }],
       sleeps: 17,
+      timeStampKhz: 2000,
       timeline: { isolate: 21.04, running: 60.96 },
     }),
     [
