@@ -5,8 +5,9 @@
  * @module
  */
 import { join } from "node:path";
-import { archive, type ArchiveEntry } from "../support/cpio.ts";
-import { type InstalledKernel, moduleName, modulesInLoadOrder, readModule } from "../support/kernels.ts";
+import { CpioWriter } from "../../src/boot/cpio.ts";
+import { readModules } from "../../src/boot/modules.ts";
+import type { InstalledKernel } from "../support/kernels.ts";
 import { findProgram } from "../support/requirements.ts";
 
 /** Mount tags of the 9p shares. */
@@ -84,19 +85,15 @@ export async function boxInitramfs(kernel: InstalledKernel): Promise<string> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  const entries = new Map<string, ArchiveEntry>([
-    ["init", { kind: "program", content: initScript }],
-    ["bin/busybox", { kind: "program", content: await Deno.readFile(busybox) }],
-  ]);
-  for (const name of ["dev", "proc", "sys", "share", "changes", "host"]) entries.set(name, { kind: "folder" });
-  const files = await modulesInLoadOrder(kernel, bootModules);
-  for (const file of files) {
-    entries.set(`modules/${moduleName(file)}`, { kind: "file", content: await readModule(file) });
-  }
-  entries.set("modules/order", { kind: "file", content: files.map(moduleName).join("\n") });
+  const writer = new CpioWriter();
+  for (const name of ["bin", "dev", "proc", "sys", "modules", "share", "changes", "host"]) writer.directory(name);
+  writer.file("init", initScript, 0o755).file("bin/busybox", await Deno.readFile(busybox), 0o755);
+  const modules = await readModules({ release: kernel.release, required: bootModules });
+  for (const { name, data } of modules) writer.file(`modules/${name}`, data);
+  writer.file("modules/order", modules.map(({ name }) => name).join("\n"));
   // Another process may be making the same file: each writes its own, and the last one to be renamed stays.
   const unfinished = await Deno.makeTempFile({ dir: folder, prefix: "unfinished-" });
-  await Deno.writeFile(unfinished, archive(entries));
+  await Deno.writeFile(unfinished, writer.finish());
   await Deno.rename(unfinished, path);
   return path;
 }
