@@ -1,0 +1,51 @@
+/**
+ * Sets of measurements and tables of them.
+ *
+ * @module
+ */
+
+/** What is told of a set of measurements. */
+export interface Summary {
+  /** The middle one. */
+  readonly median: number;
+  /** 99 of 100 are not above it. */
+  readonly p99: number;
+  /** How many there are. */
+  readonly count: number;
+}
+
+/** The value that a share of the sorted samples does not exceed. */
+function quantile(sorted: ArrayLike<number>, share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+}
+
+/**
+ * Summarises samples, each multiplied by `factor`.
+ *
+ * @throws {RangeError} There are none.
+ */
+export function summarise(samples: readonly ArrayLike<number>[], factor = 1): Summary {
+  const all = Float64Array.from(samples.flatMap((part) => Array.from(part))).sort();
+  if (all.length === 0) throw new RangeError("Cannot summarise measurements: there are none");
+  return { median: quantile(all, 0.5) * factor, p99: quantile(all, 0.99) * factor, count: all.length };
+}
+
+/** A number with as many decimals as are worth reading. */
+export function figure(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** How many times C's figure ours is; a dash where there is none. */
+export function ratio(ours: number, c: number | undefined): string {
+  return c === undefined ? "–" : `${(ours / c).toFixed(2)}×`;
+}
+
+/** Prints a Markdown table with columns of equal width: for the terminal and for RESULTS.md alike. */
+export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(" | ")} |`;
+  console.log(line(header));
+  console.log(line(widths.map((width, i) => i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)));
+  for (const row of rows) console.log(line(row));
+}
