@@ -36,6 +36,8 @@ export class GuestMemory {
   readonly hostAddress: bigint;
 
   /**
+   * Memory over a mapping that somebody else owns.
+   *
    * @param buffer The mapping that holds all regions.
    * @param regions Where its parts appear to the guest, in ascending order.
    * @param hostAddress Address of the mapping in this process.

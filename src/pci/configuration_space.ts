@@ -44,7 +44,11 @@ export class ConfigurationSpace {
   /** The byte that points to it. */
   #lastPointer: number = registers.CAPABILITIES_POINTER;
 
-  /** @param identity The header's constant fields. */
+  /**
+   * A configuration space without BARs and capabilities.
+   *
+   * @param identity The header's constant fields.
+   */
   constructor(identity: FunctionIdentity) {
     this.set(registers.VENDOR_ID, 2, identity.vendorId);
     this.set(registers.DEVICE_ID, 2, identity.deviceId);

@@ -63,6 +63,8 @@ export class Msix {
   #vectors: InterruptVectors | undefined;
 
   /**
+   * A table with all entries masked.
+   *
    * @param count Number of vectors.
    * @param reportError Is told when the controller fails on something that the guest asked for.
    * @throws {RangeError} The count is not 1-2048.

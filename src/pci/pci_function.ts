@@ -71,6 +71,8 @@ export class PciFunction implements PciDevice {
   readonly #interrupts: InterruptController | undefined;
 
   /**
+   * A function that is on no bus yet.
+   *
    * @param options What the function is made of.
    * @throws {RangeError} BARs or capabilities are impossible.
    */

@@ -30,3 +30,4 @@ export type { InterruptController, InterruptVectors } from "../pci/interrupt_con
 export type { Msix, MsixPlacement } from "../pci/msix.ts";
 export { type CapabilityDeclaration, PciFunction, type PciFunctionOptions } from "../pci/pci_function.ts";
 export type { Activation, DescriptorChain, QueueDeclaration, VirtioDevice, Virtqueue } from "../virtio/device.ts";
+export type { DescribedSchema, OptionSchema, OutputOf, SchemaIssue, SchemaMembers, SchemaResult } from "./schema.ts";
