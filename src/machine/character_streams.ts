@@ -14,6 +14,9 @@ const LINE_FEED = 0x0a;
 const NEW_FILE_MODE = 0o644;
 const FILE_PREFIX = "file=";
 
+/** Is told of an error and of the operation in which it was thrown. */
+export type CallFailed = (operation: string, cause: unknown) => void;
+
 /** All character streams of a machine. */
 export class CharacterStreams implements Disposable {
   readonly #credit: Int32Array;
@@ -33,14 +36,15 @@ export class CharacterStreams implements Disposable {
   /**
    * Opens a stream: `null`, `file=PATH`, or any other name for one that the control isolate serves.
    *
+   * @param failed Is told what the stream's owner throws when it is called back, and during what.
    * @throws {Error} The file cannot be made, or there are too many streams.
    */
-  open(name: string): CharacterStream {
+  open(name: string, failed?: CallFailed): CharacterStream {
     const stream = name === "null"
-      ? new NullStream()
+      ? new NullStream(failed)
       : name.startsWith(FILE_PREFIX)
-      ? new FileStream(name.slice(FILE_PREFIX.length))
-      : this.#forward(name);
+      ? new FileStream(name.slice(FILE_PREFIX.length), failed)
+      : this.#forward(name, failed);
     this.#all.push(stream);
     return stream;
   }
@@ -71,12 +75,12 @@ export class CharacterStreams implements Disposable {
     for (const stream of this.#all) stream[Symbol.dispose]();
   }
 
-  #forward(name: string): ForwardedStream {
+  #forward(name: string, failed: CallFailed | undefined): ForwardedStream {
     const index = this.#forwarded.length;
     if (index >= STREAM_LIMIT) {
       throw new Error(`Cannot open the character stream "${name}": a machine has at most ${STREAM_LIMIT} of them`);
     }
-    const stream = new ForwardedStream(index, this.#credit, this.#post);
+    const stream = new ForwardedStream(index, this.#credit, this.#post, failed);
     this.#forwarded.push(stream);
     this.#post({ type: "stream", stream: index, name });
     return stream;
@@ -89,6 +93,11 @@ abstract class BaseStream implements CharacterStream {
   onResize: (() => void) | undefined;
   columns = 0;
   rows = 0;
+  readonly #failed: CallFailed | undefined;
+
+  constructor(failed: CallFailed | undefined) {
+    this.#failed = failed;
+  }
 
   abstract write(data: Uint8Array): boolean;
 
@@ -98,6 +107,16 @@ abstract class BaseStream implements CharacterStream {
 
   [Symbol.dispose](): void {
     this.onReadable = this.onWritable = this.onResize = undefined;
+  }
+
+  /** Calls the owner back; what it throws is its own trouble, not the machine's. */
+  protected call(operation: "onReadable" | "onWritable" | "onResize"): void {
+    try {
+      this[operation]?.();
+    } catch (cause) {
+      if (this.#failed === undefined) throw cause;
+      this.#failed(operation, cause);
+    }
   }
 }
 
@@ -110,8 +129,8 @@ class NullStream extends BaseStream {
 class FileStream extends BaseStream {
   readonly #file: Descriptor;
 
-  constructor(path: string) {
-    super();
+  constructor(path: string, failed: CallFailed | undefined) {
+    super(failed);
     this.#file = openPath(
       path,
       OpenFlag.writeOnly | OpenFlag.create | OpenFlag.truncate | OpenFlag.append,
@@ -140,8 +159,13 @@ class ForwardedStream extends BaseStream {
   #inputAt = 0;
   #heldBack = false;
 
-  constructor(index: number, credit: Int32Array, post: (message: FromMachine) => void) {
-    super();
+  constructor(
+    index: number,
+    credit: Int32Array,
+    post: (message: FromMachine) => void,
+    failed: CallFailed | undefined,
+  ) {
+    super(failed);
     this.#index = index;
     this.#credit = credit;
     this.#post = post;
@@ -190,19 +214,19 @@ class ForwardedStream extends BaseStream {
 
   receive(data: Uint8Array): void {
     this.#input.push(data);
-    this.onReadable?.();
+    this.call("onReadable");
   }
 
   resize(columns: number, rows: number): void {
     this.columns = columns;
     this.rows = rows;
-    this.onResize?.();
+    this.call("onResize");
   }
 
   drained(): void {
     if (!this.#heldBack) return;
     this.#heldBack = false;
-    this.onWritable?.();
+    this.call("onWritable");
   }
 
   #send(data: Uint8Array<ArrayBuffer>): void {

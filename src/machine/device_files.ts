@@ -26,10 +26,11 @@ const Fallocate = { keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
 const Kind = { read: 0, write: 1, flush: 2, discard: 3, zero: 4 } as const;
 
 /** Opens files for devices. */
-export class DeviceFiles {
+export class DeviceFiles implements Disposable {
   readonly #loop: EventLoop;
   readonly #memory: GuestMemory;
   readonly #pool: FileOperation[] = [];
+  readonly #files = new Set<RingFile>();
   #table: IovecTable | undefined;
   #usedSlots = 0;
 
@@ -61,11 +62,23 @@ export class DeviceFiles {
             + "end that one, or open the image read-only in both",
         );
       }
-      return new RingFile(this, descriptor, size, logicalBlockSize, options);
+      const file = new RingFile(this, descriptor, size, logicalBlockSize, options);
+      this.#files.add(file);
+      return file;
     } catch (error) {
       descriptor[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** A file was closed. */
+  closed(file: RingFile): void {
+    this.#files.delete(file);
+  }
+
+  /** Closes what devices left open: one that could not be made, say, after it had opened its file. */
+  [Symbol.dispose](): void {
+    for (const file of this.#files) file[Symbol.dispose]();
   }
 
   /** An operation nobody uses. */
@@ -145,6 +158,7 @@ class RingFile implements DeviceFile {
   [Symbol.dispose](): void {
     this.drain();
     this.descriptor[Symbol.dispose]();
+    this.#files.closed(this);
   }
 
   #start(kind: number, chain: DescriptorChain, at: number, length: number, position: number): void {

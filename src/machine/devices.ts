@@ -10,11 +10,13 @@ import type { PciDevice } from "../pci/device.ts";
 import type { Doorbells } from "../pci/doorbells.ts";
 import type { InterruptController } from "../pci/interrupt_controller.ts";
 import { createDevice } from "../plugin/create.ts";
-import type { DeviceHost } from "../plugin/definition.ts";
+import type { DeviceHost, OpenFileOptions } from "../plugin/definition.ts";
 import { DeviceType } from "../plugin/device_type.ts";
+import { messageOf } from "../plugin/error.ts";
 import { loadPlugin } from "../plugin/load.ts";
 import { VirtioPciTransport } from "../virtio/pci_transport.ts";
-import type { CharacterStreams } from "./character_streams.ts";
+import type { CallFailed, CharacterStreams } from "./character_streams.ts";
+import { ContainedFunction } from "./contained_function.ts";
 import type { DeviceFiles } from "./device_files.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { DeviceRequest } from "./protocol.ts";
@@ -56,16 +58,22 @@ export class Devices implements Disposable {
     const { log, files, streams } = this.#environment;
     // Devices are made before their transport, and get its services through this.
     const late: { transport?: VirtioPciTransport } = {};
+    const report = limitReports((message) => log(id, message));
+    const failed = (operation: string, cause: unknown) => {
+      const message = `${operation} failed: ${messageOf(cause)}`;
+      if (late.transport === undefined) report(new Error(message, { cause }));
+      else late.transport.needsReset(message);
+    };
     const host: DeviceHost = {
       id,
       log: (message) => log(id, message),
       configurationChanged: () => late.transport?.configurationChanged(),
       needsReset: (reason) => late.transport?.needsReset(reason),
-      openFile: (path, options) => files.open(path, options),
-      openCharacterStream: (name) => streams.open(name),
+      openFile: (path, options) => files.open(path, { ...options, completed: guardCompleted(options, failed) }),
+      openCharacterStream: (name) => streams.open(name, failed),
     };
     if (plugin.kind === "pci") {
-      this.#place(createDevice(plugin, request.options, host), request.slot);
+      this.#place(new ContainedFunction(createDevice(plugin, request.options, host), report), request.slot);
       return;
     }
     const device = createDevice(plugin, request.options, host);
@@ -79,7 +87,7 @@ export class Devices implements Disposable {
       doorbells: this.#environment.doorbells,
       // Firmware that boots from a disk addresses 32 bits only.
       bar64: plugin.deviceType !== DeviceType.block,
-      reportError: limitReports((message) => log(id, message)),
+      reportError: report,
       schedule: (callback) => this.#environment.loop.schedule(callback),
     });
     this.#transports.push(transport);
@@ -117,6 +125,17 @@ export class Devices implements Disposable {
     this.#ids.add(id);
     return id;
   }
+}
+
+/** What a device throws when its operation completes is its own trouble. */
+function guardCompleted(options: OpenFileOptions, failed: CallFailed): OpenFileOptions["completed"] {
+  return (chain, result) => {
+    try {
+      options.completed(chain, result);
+    } catch (cause) {
+      failed("completion of a file operation", cause);
+    }
+  };
 }
 
 /** Reports of one device in {@linkcode REPORT_WINDOW_MILLISECONDS}; what a guest does wrong can be without end. */

@@ -166,6 +166,7 @@ export class Machine implements Disposable {
     this.#vcpus = this.#resources.use(new Vcpus(system, machine, blocks, this.#loop, this.#exits.handle));
     this.#mark("machine");
     this.#addLegacy(ports, memory, machine, blocks);
+    const files = this.#resources.use(new DeviceFiles(this.#loop, memory));
     this.#devices = this.#resources.use(
       new Devices({
         memory,
@@ -173,7 +174,7 @@ export class Machine implements Disposable {
         interrupts,
         doorbells: new KvmDoorbells(machine, this.#loop),
         loop: this.#loop,
-        files: new DeviceFiles(this.#loop, memory),
+        files,
         streams: this.#streams,
         log: (device, message) => this.#post({ type: "log", device, message }),
       }),
