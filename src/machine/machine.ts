@@ -108,6 +108,18 @@ export class Machine implements Disposable {
    * @param takeMessage Resolves with the next message of the control isolate.
    */
   async run(takeMessage: () => Promise<ToMachine>): Promise<{ ending: Ending; statistics: Statistics }> {
+    try {
+      const reason = await this.#runToEnd(takeMessage);
+      this.#vcpus.end();
+      this.#settle();
+      const details = this.#request.verbose ? { details: this.#vcpus.describe() } : {};
+      return { ending: { ...reason, ...details }, statistics: this.#statistics() };
+    } finally {
+      this[Symbol.dispose]();
+    }
+  }
+
+  async #runToEnd(takeMessage: () => Promise<ToMachine>): Promise<Ending> {
     this.#vcpus.start();
     this.#mark("running");
     let idleRounds = 0;
@@ -125,12 +137,7 @@ export class Machine implements Disposable {
       if (this.#output.move()) this.#sleep(Sleep.light, OUTPUT_PAUSE_MILLISECONDS);
       else this.#sleep(Sleep.deep);
     }
-    this.#vcpus.end();
-    this.#settle();
-    const details = this.#request.verbose ? { details: this.#vcpus.describe() } : {};
-    const statistics = this.#statistics();
-    this[Symbol.dispose]();
-    return { ending: { ...this.#ending, ...details }, statistics };
+    return this.#ending;
   }
 
   /** Milliseconds from the launch to each step so far. */

@@ -13,6 +13,24 @@ const scope = self as unknown as {
   close(): void;
 };
 
+/** What plugins leave to fail by itself is told like the words of a device with this name. */
+const LOG_NAME = "machine";
+
+// A plugin's forgotten promise or timer must not end the isolate: its vCPUs would run on with nobody to stop them.
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  logStray("a promise was rejected that nobody waits for", event.reason);
+});
+addEventListener("error", (event) => {
+  event.preventDefault();
+  logStray("an error was thrown outside any call", event.error);
+});
+
+function logStray(what: string, cause: unknown): void {
+  const reason = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+  scope.postMessage({ type: "log", device: LOG_NAME, message: `${what}, probably by a plugin: ${reason}` });
+}
+
 const waiting: ToMachine[] = [];
 let wake: ((message: ToMachine) => void) | undefined;
 
