@@ -69,6 +69,11 @@ const DEFAULT_MEMORY = "256M";
 /** Limit of xAPIC ids and of the isolates one process can reasonably hold. */
 const MAXIMUM_CPUS = 254;
 
+/** Timers of the runtime take no more milliseconds than a signed 32-bit integer holds: 24 days. */
+const MAXIMUM_SECONDS = 2_147_483;
+/** Device numbers for devices; 0 is the host bridge's. */
+const SLOTS = { min: 1, max: 31 };
+
 /** What a plugin specifier begins with that is not a plain name: a path or a URL. */
 const URL_PATTERN = /^[a-z][a-z0-9+.-]+:/i;
 const PATH_PATTERN = /[/\\]|\.[cm]?[jt]sx?$/;
@@ -81,7 +86,10 @@ const isOptions = (given: unknown): given is Options =>
 
 const image = schemaOf<Image, Image>(
   "a path, a file: URL or the bytes",
-  (given) => typeof given === "string" || given instanceof URL || given instanceof Uint8Array ? given : undefined,
+  (given) =>
+    typeof given === "string" || given instanceof Uint8Array || (given instanceof URL && given.protocol === "file:")
+      ? given
+      : undefined,
 );
 
 function listOf<Item>(expects: string, accepts: (item: unknown) => boolean): DescribedSchema<Item[], readonly Item[]> {
@@ -114,15 +122,42 @@ const SCHEMAS = {
   verbose: optional(option.boolean(), false),
   watchForPanic: optional(option.boolean(), true),
   rebootOnReset: optional(option.boolean(), false),
-  timeoutSeconds: optional(option.integer({ min: 1 })),
+  timeoutSeconds: optional(option.integer({ min: 1, max: MAXIMUM_SECONDS })),
 };
+
+const PLACE_SCHEMAS = {
+  id: optional(option.text()),
+  slot: optional(option.integer(SLOTS)),
+};
+
+const DEVICE_SCHEMAS = {
+  plugin: schemaOf<string | URL, string>(
+    "a built-in name, a path or a URL",
+    (given) => given instanceof URL ? given.href : typeof given === "string" ? given : undefined,
+  ),
+  ...PLACE_SCHEMAS,
+  options: optional(
+    schemaOf<Options, Options>("an object of the plugin's options", (given) => isOptions(given) ? given : undefined),
+    {},
+  ),
+};
+
+/** A launch: the machine, and what the control isolate does with it. */
+export interface Launch {
+  /** What is built, again after every reboot. */
+  readonly machine: MachineRequest;
+  /** See {@linkcode LaunchOptions.rebootOnReset}. */
+  readonly rebootOnReset: boolean;
+  /** See {@linkcode LaunchOptions.timeoutSeconds}. */
+  readonly timeoutSeconds: number | undefined;
+}
 
 /**
  * Validates what a launch was given and resolves its paths.
  *
  * @throws {Error} A key is unknown or a value of the wrong kind; the message names it, the valid keys and the nearest.
  */
-export function normalise(options: LaunchOptions, launchedAt: number): MachineRequest {
+export function normalise(options: LaunchOptions, launchedAt: number): Launch {
   const given = validateOptions("the launch", SCHEMAS, { ...options }) as unknown as Required<LaunchOptions> & {
     readonly memory: number;
   };
@@ -133,7 +168,7 @@ export function normalise(options: LaunchOptions, launchedAt: number): MachineRe
     ...given.consoles.map((stream) => ({ plugin: "console", options: { stream } })),
     ...given.devices.map(deviceRequest),
   ];
-  return {
+  const machine: MachineRequest = {
     kernel: locate(given.kernel),
     ...(given.initramfs === undefined ? {} : { initramfs: locate(given.initramfs) }),
     cmdline: given.cmdline,
@@ -145,36 +180,29 @@ export function normalise(options: LaunchOptions, launchedAt: number): MachineRe
     watchForPanic: given.watchForPanic,
     launchedAt,
   };
+  return { machine, rebootOnReset: given.rebootOnReset, timeoutSeconds: given.timeoutSeconds };
 }
 
 /** A device from its text, URL or object form. */
 function deviceRequest(device: string | URL | DeviceOptions): DeviceRequest {
+  if (device instanceof URL) return { plugin: device.href, options: {} };
   if (typeof device === "string") {
     const { specifier, options } = parseSpecification(device);
-    return takeCommonOptions(specifier, options);
+    // These two belong to the machine, the other keys to the plugin.
+    const { id, slot, ...rest } = options;
+    const place = validateOptions(`the device "${specifier}"`, PLACE_SCHEMAS, {
+      ...(id === undefined ? {} : { id }),
+      ...(slot === undefined ? {} : { slot }),
+    });
+    return { plugin: resolveSpecifier(specifier), options: rest, ...present(place) };
   }
-  if (device instanceof URL) return { plugin: device.href, options: {} };
-  const { plugin, id, slot, options } = device;
-  if (typeof plugin !== "string") {
-    throw new TypeError(`Cannot add the device ${JSON.stringify(device)}: "plugin" must name its module`);
-  }
-  return {
-    plugin: resolveSpecifier(plugin),
-    options: options ?? {},
-    ...(id === undefined ? {} : { id }),
-    ...(slot === undefined ? {} : { slot }),
-  };
+  const { plugin, options, ...place } = validateOptions("a device of the launch", DEVICE_SCHEMAS, { ...device });
+  return { plugin: resolveSpecifier(plugin as string), options: options as Options, ...present(place) };
 }
 
-/** `id` and `slot` belong to the machine, the other keys to the plugin. */
-function takeCommonOptions(plugin: string, options: Readonly<Record<string, string | true>>): DeviceRequest {
-  const { id, slot, ...rest } = options;
-  return {
-    plugin: resolveSpecifier(plugin),
-    options: rest,
-    ...(typeof id === "string" ? { id } : {}),
-    ...(slot === undefined ? {} : { slot: Number(slot) }),
-  };
+/** The keys that have a value. */
+function present(values: Options): Options {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
 /** The machine isolate has no current directory of its own to rely on: paths are made absolute here. */

@@ -29,6 +29,7 @@ export class Isolates {
   readonly #vcpus: Worker[] = [];
   readonly #waiting: ToMachine[] = [];
   #controlEvent: number | undefined;
+  #isOver = false;
 
   /** Starts all isolates at once: they need about the same time, and on several cores they need it together. */
   constructor(cpus: number, listener: MachineListener) {
@@ -41,18 +42,24 @@ export class Isolates {
     this.#machine = new Worker(import.meta.resolve("./machine_worker.ts"), { type: "module", name: "machine" });
     this.#machine.onmessage = (event: MessageEvent<FromMachine>) => {
       if (event.data.type === "ready") this.#connect(event.data.controlEvent);
-      else listener.message(event.data);
+      else if (!this.#isOver) listener.message(event.data);
     };
     this.#machine.onerror = (event) => {
       event.preventDefault();
+      if (this.#isOver) return;
       this.#controlEvent = undefined;
       listener.crashed(new Error(`the machine isolate crashed: ${describe(event)}`));
     };
     this.blocks.mailboxes.forEach((mailbox, index) => this.#startVcpu(mailbox, index));
   }
 
-  /** Sends a message to the machine isolate and wakes it. Kept until the isolate can be woken. */
+  /**
+   * Sends a message to the machine isolate and wakes it. Kept until the isolate can be woken; dropped when it has ended.
+   *
+   * @throws {DOMException} The message holds something that cannot be sent, such as a function.
+   */
   send(message: ToMachine): void {
+    if (this.#isOver) return;
     if (message.type === "build") {
       this.#machine.postMessage(message);
     } else if (this.#controlEvent === undefined) {
@@ -63,20 +70,44 @@ export class Isolates {
     }
   }
 
-  /** The machine isolate has closed its descriptors: do not wake it any more. */
-  disconnect(): void {
+  /**
+   * The machine isolate has ended the machine: lets it go, and the vCPU isolates that never ran.
+   *
+   * The control event is closed only now that it is certain not to be written to: its number may soon be another file's.
+   */
+  release(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#controlEvent = undefined;
+    this.#machine.postMessage({ type: "release" } satisfies ToMachine);
+    this.#endVcpus();
   }
 
-  /** Ends what is left after the machine isolate has ended or crashed: nobody runs a vCPU any more. */
+  /** Ends everything without the machine isolate, which crashed or does not answer. What it held stays until the process ends. */
   terminate(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#controlEvent = undefined;
     this.#machine.terminate();
-    for (const [index, worker] of this.#vcpus.entries()) {
-      const words = new Int32Array(this.blocks.mailboxes[index]);
+    this.#endVcpus();
+    if (!this.#vcpuStates().includes(VcpuState.running)) return;
+    // Terminating a Worker does not bring its thread out of the guest.
+    void import("./abandoned_vcpus.ts").then(({ stopAbandoned }) => stopAbandoned(this.blocks.mailboxes));
+  }
+
+  #vcpuStates(): number[] {
+    return this.blocks.mailboxes.map((mailbox) => Atomics.load(new Int32Array(mailbox), Field.vcpuState));
+  }
+
+  /** Those that run end by themselves when they leave the guest. */
+  #endVcpus(): void {
+    for (const mailbox of this.blocks.mailboxes) {
+      const words = new Int32Array(mailbox);
       Atomics.store(words, Field.command, Command.end);
       Atomics.notify(words, Field.command);
-      worker.terminate();
+    }
+    for (const [index, state] of this.#vcpuStates().entries()) {
+      if (state === VcpuState.starting) this.#vcpus[index].terminate();
     }
   }
 

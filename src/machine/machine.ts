@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { EventDescriptor } from "../../ffi/event_descriptor.ts";
+import type { EventDescriptor } from "../../ffi/event_descriptor.ts";
 import { Capability } from "../../ffi/kvm/constants.ts";
 import type { KvmMachine } from "../../ffi/kvm/machine.ts";
 import { KvmSystem } from "../../ffi/kvm/system.ts";
@@ -69,30 +69,36 @@ export class Machine implements Disposable {
   #announced = 0;
   #sleeps = 0;
 
-  private constructor(request: MachineRequest, blocks: SharedBlocks, post: (message: FromMachine) => void) {
+  private constructor(
+    request: MachineRequest,
+    blocks: SharedBlocks,
+    controlEvent: EventDescriptor,
+    post: (message: FromMachine) => void,
+  ) {
     this.#request = request;
     this.#post = post;
     this.#shared = new Int32Array(blocks.shared);
     this.#mark("isolate");
     this.#loop = this.#resources.use(new EventLoop());
-    this.#controlEvent = this.#resources.use(new EventDescriptor());
+    this.#controlEvent = controlEvent;
     const watch = this.#loop.watch(this.#controlEvent.fd, () => this.#announced += this.#controlEvent.read());
     this.#resources.use(watch);
     this.#streams = this.#resources.use(new CharacterStreams(blocks.shared, post));
-    post({ type: "ready", controlEvent: this.#controlEvent.fd });
   }
 
   /**
    * Builds a machine up to the point where its vCPUs can run.
    *
+   * @param controlEvent Signalled once for every message of the control isolate. It stays its maker's.
    * @throws {Error} Whatever is missing or wrong; everything made so far has been given back.
    */
   static async build(
     request: MachineRequest,
     blocks: SharedBlocks,
+    controlEvent: EventDescriptor,
     post: (message: FromMachine) => void,
   ): Promise<Machine> {
-    const machine = new Machine(request, blocks, post);
+    const machine = new Machine(request, blocks, controlEvent, post);
     try {
       await machine.#build(blocks);
       return machine;
@@ -219,7 +225,7 @@ export class Machine implements Disposable {
 
   #addMemory(machine: KvmMachine): GuestMemory {
     const regions = layout.memoryRegions(this.#request.memory);
-    const mapping = this.#resources.use(MemoryMapping.memfd("guest-memory", this.#request.memory));
+    const mapping = this.#resources.use(MemoryMapping.anonymous(this.#request.memory));
     regions.forEach(({ address, length, offset }, slot) =>
       machine.setMemorySlot(slot, address, length, mapping.address + BigInt(offset))
     );
@@ -250,6 +256,7 @@ export class Machine implements Disposable {
     const shared = new SharedPorts(blocks.sharedPorts, {
       interruptLine: (level) => machine.setInterruptLine(SERIAL_INTERRUPT, level),
       call: () => {},
+      stopping: () => false,
     });
     shared.powerOn();
     for (const [first, count] of sharedPortRanges(serial !== undefined)) ports.share(first, count);
@@ -278,6 +285,7 @@ export class Machine implements Disposable {
         this.#end(ending("host-error", `the isolate of vCPU ${message.index} crashed: ${message.message}`));
         break;
       case "build":
+      case "release":
         break;
     }
     this.#loop.endRound();
@@ -295,7 +303,7 @@ export class Machine implements Disposable {
       if (!this.#loop.dispatch()) break;
       this.#loop.endRound();
     }
-    while (this.#output.move());
+    this.#output.finish();
   }
 
   #sleep(depth: number, milliseconds?: number): void {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { EventDescriptor } from "../../ffi/event_descriptor.ts";
 import { Machine } from "./machine.ts";
 import type { FromMachine, ToMachine } from "./protocol.ts";
 
@@ -50,15 +51,36 @@ scope.onmessage = ({ data }) => {
   }
 };
 
+/** What a plugin may not do to the isolate that it shares with the machine. */
+function forbid(call: string): () => never {
+  return () => {
+    throw new Error(`${call} was called by a plugin: it would end the machine; throw an error instead`);
+  };
+}
+
 async function main({ request, blocks }: Extract<ToMachine, { type: "build" }>): Promise<void> {
   const post = (message: FromMachine) => scope.postMessage(message);
+  const close = scope.close.bind(scope);
+  Object.assign(scope, { close: forbid("close()") });
+  Object.assign(Deno, { exit: forbid("Deno.exit()") });
   try {
-    const machine = await Machine.build(request, blocks, post);
-    post({ type: "started", notes: machine.notes, timeline: machine.timeline });
-    post({ type: "ended", ...await machine.run(takeMessage) });
+    using controlEvent = new EventDescriptor();
+    post({ type: "ready", controlEvent: controlEvent.fd });
+    try {
+      const machine = await Machine.build(request, blocks, controlEvent, post);
+      post({ type: "started", notes: machine.notes, timeline: machine.timeline });
+      post({ type: "ended", ...await machine.run(takeMessage) });
+    } catch (error) {
+      post(failure(error));
+    }
+    while ((await takeMessage()).type !== "release");
   } catch (error) {
-    const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    post({ type: "failed", message, stack: stack ?? "" });
+    post(failure(error));
   }
-  scope.close();
+  close();
+}
+
+function failure(error: unknown): FromMachine {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { type: "failed", message, stack: stack ?? "" };
 }

@@ -24,33 +24,71 @@ export interface PortStreams {
   readonly serial: CharacterStream | undefined;
 }
 
+/** One port's way out. */
+class Outlet {
+  readonly #channel: ByteChannel;
+  readonly #stream: CharacterStream;
+  readonly #watch: PanicWatch | undefined;
+  /** The receiver has fallen behind: what the port prints waits in the channel, and then the guest. */
+  #isHeldBack = false;
+
+  constructor(channel: ByteChannel, stream: CharacterStream, watch: PanicWatch | undefined) {
+    this.#channel = channel;
+    this.#stream = stream;
+    this.#watch = watch;
+    stream.onWritable = () => this.#isHeldBack = false;
+  }
+
+  /** Whether {@linkcode move} would do anything. */
+  get pending(): boolean {
+    return !this.#isHeldBack && !this.#channel.isEmpty;
+  }
+
+  /** Moves at most one piece: what a guest prints without end leaves time for everything else. */
+  move(piece: Uint8Array): boolean {
+    return !this.#isHeldBack && this.#take(piece);
+  }
+
+  /** Moves all that is left, however far behind the receiver is: a channel holds little. */
+  finish(piece: Uint8Array): void {
+    while (this.#take(piece));
+  }
+
+  #take(piece: Uint8Array): boolean {
+    const count = this.#channel.receive(piece);
+    if (count === 0) return false;
+    if (this.#watch !== undefined) { for (let i = 0; i < count; i++) this.#watch.see(piece[i]); }
+    this.#isHeldBack = !this.#stream.write(piece.subarray(0, count));
+    return true;
+  }
+}
+
 /** Moves characters between ports and streams. */
 export class PortOutput {
   readonly #ports: SharedPorts;
-  readonly #streams: PortStreams;
-  readonly #panic: PanicWatch | undefined;
+  readonly #serialStream: CharacterStream | undefined;
+  readonly #debug: Outlet;
+  readonly #serial: Outlet | undefined;
   readonly #piece = new Uint8Array(PIECE);
   /** Input that the serial port has not taken yet. */
   #held: Uint8Array = new Uint8Array(0);
-  #isSerialHeldBack = false;
 
   /** @param panic Where a kernel's panic is told; undefined to let it pass. */
   constructor(ports: SharedPorts, streams: PortStreams, panic: PanicConnections | undefined) {
+    const { debug, serial } = streams;
     this.#ports = ports;
-    this.#streams = streams;
-    this.#panic = panic && watchFor(panic);
-    const { serial } = streams;
+    this.#serialStream = serial;
+    this.#debug = new Outlet(ports.debugOutput, debug, undefined);
     if (serial === undefined) return;
+    this.#serial = new Outlet(ports.serialOutput, serial, panic && watchFor(panic));
     serial.onReadable = () => this.#bringInput();
-    serial.onWritable = () => this.#isSerialHeldBack = false;
   }
 
   /** Moves what there is; returns whether there was anything. */
   move(): boolean {
-    let moved = this.#drain(this.#ports.debugOutput, this.#streams.debug, undefined);
-    const { serial } = this.#streams;
-    if (serial === undefined) return moved;
-    if (!this.#isSerialHeldBack && this.#drain(this.#ports.serialOutput, serial, this.#panic)) {
+    let moved = this.#debug.move(this.#piece);
+    if (this.#serial === undefined) return moved;
+    if (this.#serial.move(this.#piece)) {
       this.#ports.resumeOutput();
       moved = true;
     }
@@ -58,23 +96,19 @@ export class PortOutput {
     return moved;
   }
 
-  /** Whether {@linkcode move} would do anything. */
-  get pending(): boolean {
-    return !this.#isSerialHeldBack && this.#ports.pending;
+  /** Moves what is left when the guest prints no more. */
+  finish(): void {
+    this.#debug.finish(this.#piece);
+    this.#serial?.finish(this.#piece);
   }
 
-  /** Moves at most one piece: what a guest prints without end leaves time for everything else. */
-  #drain(channel: ByteChannel, stream: CharacterStream, watch: PanicWatch | undefined): boolean {
-    const count = channel.receive(this.#piece);
-    if (count === 0) return false;
-    if (watch !== undefined) { for (let i = 0; i < count; i++) watch.see(this.#piece[i]); }
-    const isOpen = stream.write(this.#piece.subarray(0, count));
-    if (stream === this.#streams.serial) this.#isSerialHeldBack = !isOpen;
-    return true;
+  /** Whether {@linkcode move} would do anything. */
+  get pending(): boolean {
+    return this.#debug.pending || (this.#serial?.pending ?? false) || this.#ports.isInputWanted;
   }
 
   #bringInput(): void {
-    const { serial } = this.#streams;
+    const serial = this.#serialStream;
     while (serial !== undefined) {
       if (this.#held.length === 0) {
         const count = serial.read(this.#piece);

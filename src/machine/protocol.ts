@@ -73,7 +73,9 @@ export type ToMachine =
   | { readonly type: "input"; readonly stream: number; readonly data: Uint8Array }
   | { readonly type: "resize"; readonly stream: number; readonly columns: number; readonly rows: number }
   | { readonly type: "drained"; readonly stream: number }
-  | { readonly type: "vcpu-failed"; readonly index: number; readonly message: string };
+  | { readonly type: "vcpu-failed"; readonly index: number; readonly message: string }
+  /** Nobody will write to the control event any more: the isolate may close it, and itself. */
+  | { readonly type: "release" };
 
 /** From machine to control. */
 export type FromMachine =

@@ -43,6 +43,8 @@ export interface SharedPortsHost {
   interruptLine(level: boolean): void;
   /** There is something to print, or room for input: the machine isolate should look, if it sleeps. */
   call(): void;
+  /** Whether this isolate is to end: nobody takes what it prints any more. */
+  stopping(): boolean;
 }
 
 /** The ports as one isolate uses them. */
@@ -133,24 +135,22 @@ export class SharedPorts {
     }
   }
 
-  /** Whether the machine isolate has something to do here. */
-  get pending(): boolean {
-    return !this.serialOutput.isEmpty || !this.debugOutput.isEmpty
-      || Atomics.load(this.#words, Word.inputWanted) !== 0;
+  /** Whether the serial port has room for input again, without taking note of it. */
+  get isInputWanted(): boolean {
+    return Atomics.load(this.#words, Word.inputWanted) !== 0;
   }
 
-  /** The debug port has no flow control: its writer waits for room, and gives up on a machine that does not listen. */
+  /** The debug port has no flow control: its writer waits for room, however long that takes. */
   #printDebug(byte: number, host: SharedPortsHost): void {
-    for (let waits = 0; !this.debugOutput.send(byte) && waits < DEBUG_WAITS; waits++) {
-      host.call();
-      Atomics.wait(this.#words, Word.debugLock, LOCK_HELD, 1);
+    while (!this.debugOutput.send(byte) && !host.stopping()) {
+      Atomics.wait(this.#words, Word.debugLock, LOCK_HELD, DEBUG_PAUSE_MILLISECONDS);
     }
     host.call();
   }
 }
 
-/** Milliseconds that the debug port's writer waits for room. */
-const DEBUG_WAITS = 1000;
+/** After so long the debug port's writer looks again whether there is room. */
+const DEBUG_PAUSE_MILLISECONDS = 1;
 
 /** The ports that are answered here, as ranges of first port and count. */
 export function sharedPortRanges(withSerial: boolean): readonly (readonly [first: number, count: number])[] {

@@ -53,6 +53,7 @@ class VcpuLoop {
     this.#sharedPorts = new SharedPorts(start.sharedPorts, {
       interruptLine: (level) => lines.set(SERIAL_INTERRUPT, level),
       call: () => this.#callMachine(),
+      stopping: () => Atomics.load(mailbox, Field.command) !== Command.run,
     });
   }
 

@@ -3,16 +3,11 @@
  *
  * @module
  */
-import { type LaunchOptions, normalise } from "./configuration.ts";
+import { type Launch, type LaunchOptions, normalise } from "./configuration.ts";
 import { type Ending, ending } from "./ending.ts";
 import { Isolates } from "./isolates.ts";
-import {
-  CREDIT_BASE,
-  type FromMachine,
-  INPUT_CREDIT_BASE,
-  type MachineRequest,
-  STREAM_HIGH_WATER,
-} from "./protocol.ts";
+import { OutputDelivery } from "./output_delivery.ts";
+import { CREDIT_BASE, type FromMachine, INPUT_CREDIT_BASE, STREAM_HIGH_WATER } from "./protocol.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** What is left of a run. */
@@ -39,9 +34,17 @@ export interface LogLine {
   readonly message: string;
 }
 
-/** What a launch may listen to from the first instruction on. */
+/** A machine that does not end so long after it was told to is stuck, most likely in a plugin's endless loop. */
+const STOP_PATIENCE_MILLISECONDS = 10_000;
+/** How long the receivers of a stopped machine's output are waited for. */
+const DELIVERY_PATIENCE_MILLISECONDS = 250;
+
+/** What a launch may listen to from the first instruction on. An error thrown by a listener ends the machine. */
 export interface Listeners {
-  /** Output of a character stream. Slow receivers return a promise: the guest is held back until it resolves. */
+  /**
+   * Output of a character stream, in order. Slow receivers return a promise: the next piece of this stream waits until it
+   * resolves, and before long the guest does.
+   */
   onOutput?(output: StreamOutput): void | Promise<void>;
   /** A line of a device's log. */
   onLog?(line: LogLine): void;
@@ -65,46 +68,46 @@ export interface Listeners {
  * ```
  */
 export class VirtualMachine implements AsyncDisposable {
-  readonly #request: MachineRequest;
-  readonly #rebootOnReset: boolean;
+  readonly #launch: Launch;
   readonly #listeners: Listeners;
+  readonly #delivery = new OutputDelivery((cause) => this.#listenerFailed("onOutput", cause));
   readonly #ended = Promise.withResolvers<RunReport>();
   readonly #sizes = new Map<string, { columns: number; rows: number }>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #isolates: Isolates | undefined;
   #started = Promise.withResolvers<void>();
   #streams: string[] = [];
-  #inputWaiters = new Map<number, () => void>();
+  #inputWaiters = new Map<number, (() => void)[]>();
   #notes: readonly string[] = [];
   #timeline: Readonly<Record<string, number>> = {};
   #stopping = false;
+  /** The machine has ended and its output has not been received yet. */
+  #finished: RunReport | undefined;
 
-  private constructor(request: MachineRequest, options: LaunchOptions, listeners: Listeners) {
-    this.#request = request;
-    this.#rebootOnReset = options.rebootOnReset ?? false;
+  private constructor(launch: Launch, listeners: Listeners) {
+    this.#launch = launch;
     this.#listeners = listeners;
   }
 
   /**
    * Builds a machine and starts it. Resolves when its vCPUs run.
    *
-   * @throws {TypeError} An option is unknown or of the wrong kind; the message names it and what was expected.
-   * @throws {Error} The machine could not be built: no KVM, no such kernel, a plugin that does not load …
+   * @throws {Error} An option is unknown or of the wrong kind; the message names it, what was expected, the valid options
+   *   and the nearest one. Or the machine could not be built: no KVM, no such kernel, a plugin that does not load …
    */
   static async launch(options: LaunchOptions, listeners: Listeners = {}): Promise<VirtualMachine> {
     const launchedAt = performance.timeOrigin + performance.now();
-    const vm = new VirtualMachine(normalise(options, launchedAt), options, listeners);
+    const vm = new VirtualMachine(normalise(options, launchedAt), listeners);
+    const seconds = vm.#launch.timeoutSeconds;
     vm.#start();
-    await vm.#started.promise;
-    if (options.timeoutSeconds !== undefined) {
-      const seconds = options.timeoutSeconds;
-      const stop = () => vm.#end(ending("timeout", `the run took longer than ${seconds} s`));
-      vm.#timer = setTimeout(stop, seconds * 1000);
+    if (seconds !== undefined) {
+      vm.#after(seconds * 1000, () => vm.#end(ending("timeout", `the run took longer than ${seconds} s`)));
     }
+    await vm.#started.promise;
     return vm;
   }
 
-  /** Resolves when the run is over and everything it held has been given back. Never rejects. */
+  /** Resolves when the run is over, its output received, and everything it held given back. Never rejects. */
   get ended(): Promise<RunReport> {
     return this.#ended.promise;
   }
@@ -141,9 +144,10 @@ export class VirtualMachine implements AsyncDisposable {
     const waiting = Atomics.add(words, INPUT_CREDIT_BASE + index, data.length) + data.length;
     isolates.send({ type: "input", stream: index, data });
     if (waiting < STREAM_HIGH_WATER) return;
-    const drained = new Promise<void>((resolve) => this.#inputWaiters.set(index, resolve));
-    if (Atomics.load(words, INPUT_CREDIT_BASE + index) < STREAM_HIGH_WATER) this.#inputWaiters.get(index)?.();
-    await drained;
+    const drained = Promise.withResolvers<void>();
+    this.#inputWaiters.set(index, [...this.#inputWaiters.get(index) ?? [], drained.resolve]);
+    if (Atomics.load(words, INPUT_CREDIT_BASE + index) < STREAM_HIGH_WATER) this.#releaseInput(index);
+    await drained.promise;
   }
 
   /** Tells the guest the size of the terminal behind a stream. */
@@ -160,17 +164,62 @@ export class VirtualMachine implements AsyncDisposable {
 
   #start(): void {
     this.#streams = [];
-    this.#isolates = new Isolates(this.#request.cpus, {
+    this.#releaseAllInput();
+    const { machine } = this.#launch;
+    const isolates = this.#isolates = new Isolates(machine.cpus, {
       message: (message) => this.#receive(message),
       crashed: (error) => this.#fail(error),
     });
-    this.#isolates.send({ type: "build", request: this.#request, blocks: this.#isolates.blocks });
+    try {
+      isolates.send({ type: "build", request: machine, blocks: isolates.blocks });
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      this.#fail(
+        new Error(`Cannot hand the options of the devices to the machine: ${reason}; use plain data`, { cause }),
+      );
+    }
   }
 
   #end(reason: Ending): void {
     if (this.#stopping) return;
     this.#stopping = true;
+    const finished = this.#finished;
+    if (finished !== undefined) {
+      this.#settle(finished);
+      return;
+    }
     this.#isolates?.send({ type: "stop", ending: reason });
+    this.#after(STOP_PATIENCE_MILLISECONDS, () =>
+      this.#fail(
+        new Error(
+          `the machine did not end within ${STOP_PATIENCE_MILLISECONDS / 1000} s after: ${reason.message}; `
+            + "a plugin is probably stuck in a loop",
+        ),
+      ));
+  }
+
+  /** Does something later, unless the run is over by then. */
+  #after(milliseconds: number, action: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      action();
+    }, milliseconds);
+    this.#timers.add(timer);
+  }
+
+  #listenerFailed(listener: keyof Listeners, cause: unknown): void {
+    const { message, stack } = cause instanceof Error ? cause : new Error(String(cause));
+    const reason = ending("host-error", `the listener ${listener} failed: ${message}`, stack);
+    if (this.#finished === undefined) this.#end(reason);
+    else this.#settle({ ...this.#finished, ending: reason });
+  }
+
+  #call(listener: keyof Listeners, call: () => void): void {
+    try {
+      call();
+    } catch (cause) {
+      this.#listenerFailed(listener, cause);
+    }
   }
 
   #receive(message: FromMachine): void {
@@ -193,10 +242,11 @@ export class VirtualMachine implements AsyncDisposable {
         this.#releaseInput(message.stream);
         break;
       case "log":
-        this.#listeners.onLog?.({ device: message.device, message: message.message });
+        this.#call("onLog", () => this.#listeners.onLog?.({ device: message.device, message: message.message }));
         break;
       case "failed":
-        this.#fail(Object.assign(new Error(message.message), { stack: message.stack }));
+        this.#isolates?.release();
+        this.#reject(Object.assign(new Error(message.message), { stack: message.stack }));
         break;
       case "ended":
         this.#finish({ ending: message.ending, statistics: message.statistics });
@@ -216,40 +266,54 @@ export class VirtualMachine implements AsyncDisposable {
         isolates.send({ type: "drained", stream });
       }
     };
-    const delivered = this.#listeners.onOutput?.({ stream: this.#streams[stream], data });
-    if (delivered === undefined) consumed();
-    else delivered.finally(consumed);
+    const name = this.#streams[stream];
+    this.#delivery.add({ stream: name, deliver: () => this.#listeners.onOutput?.({ stream: name, data }), consumed });
   }
 
   #releaseInput(stream: number): void {
-    this.#inputWaiters.get(stream)?.();
+    this.#inputWaiters.get(stream)?.forEach((release) => release());
     this.#inputWaiters.delete(stream);
+  }
+
+  #releaseAllInput(): void {
+    for (const stream of [...this.#inputWaiters.keys()]) this.#releaseInput(stream);
   }
 
   /** The machine could not be built, or its isolate crashed. */
   #fail(error: Error): void {
     this.#isolates?.terminate();
+    this.#reject(error);
+  }
+
+  #reject(error: Error): void {
     this.#started.reject(error);
     this.#started.promise.catch(() => {});
     this.#settle({ ending: ending("host-error", error.message, error.stack) });
   }
 
   #finish(report: RunReport): void {
-    this.#isolates?.disconnect();
-    if (report.ending.kind === "reset" && this.#rebootOnReset && !this.#stopping) {
-      this.#listeners.onReboot?.();
+    this.#isolates?.release();
+    if (report.ending.kind === "reset" && this.#launch.rebootOnReset && !this.#stopping) {
+      this.#finished = report;
+      this.#call("onReboot", () => this.#listeners.onReboot?.());
+      // The listener may have failed, or stopped the machine.
+      if (this.#stopping) return;
+      this.#finished = undefined;
       this.#start();
       return;
     }
-    this.#settle(report);
+    this.#finished = report;
+    void this.#delivery.idle().then(() => this.#settle(report));
+    if (this.#stopping) this.#after(DELIVERY_PATIENCE_MILLISECONDS, () => this.#settle(report));
   }
 
   #settle(report: RunReport): void {
-    clearTimeout(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
     this.#isolates = undefined;
     this.#stopping = true;
-    for (const release of this.#inputWaiters.values()) release();
-    this.#inputWaiters.clear();
+    this.#delivery.close();
+    this.#releaseAllInput();
     this.#ended.resolve(report);
   }
 }
