@@ -6,10 +6,10 @@
  * @module
  */
 import { VirtualMachine } from "../mod.ts";
-import { type CTwin, compileTwin, runTwin } from "./support/c_twin.ts";
+import type { GuestProgram } from "./support/assembler.ts";
+import { compileTwin, type CTwin, runTwin } from "./support/c_twin.ts";
 import { ticksPerMicrosecond } from "./support/clock.ts";
 import { elfOf, exitGuest, type ExitKind, samplesOf } from "./support/guests.ts";
-import type { GuestProgram } from "./support/assembler.ts";
 import { figure, printTable, ratio, summarise } from "./support/samples.ts";
 
 /** Exits before the first that is measured: the compiler of hot JavaScript is done by then. */
@@ -17,7 +17,7 @@ const WARM_UP = 8000;
 /** Exits measured in each round. */
 const SAMPLES = 3000;
 /** Rounds of each kind of exit; ours and C's take turns. */
-const ROUNDS = 5;
+const ROUNDS = 3;
 const TIMEOUT_SECONDS = 20;
 
 /** A port that nobody claims: the vCPU isolate answers it. */

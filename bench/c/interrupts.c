@@ -27,7 +27,7 @@ static void *run_vcpu(void *unused) {
   (void)unused;
   for (;;) {
     enter_guest(&guest);
-    if (guest.run->exit_reason != KVM_EXIT_IO) continue;
+    require(guest.run->exit_reason == KVM_EXIT_IO, "unexpected exit");
     if (guest.run->io.port == EXIT_PORT) break;
     if (guest.run->io.port != DEBUG_PORT) continue;
     for (uint32_t i = 0; i < guest.run->io.count && printed < OUTPUT_ROOM; i++) output[printed++] = port_data(&guest)[i];

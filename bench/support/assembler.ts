@@ -166,9 +166,10 @@ export class Assembler {
     this.#emit(0xf4);
   }
 
-  /** `iretd` */
-  returnFromInterrupt(): void {
-    this.#emit(0xcf);
+  /** `ret count`: returns and drops `count` bytes of the stack */
+  returnAndDrop(count: number): void {
+    this.#emit(0xc2);
+    this.#emit16(count);
   }
 
   /**

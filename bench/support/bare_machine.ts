@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Capability } from "../../ffi/kvm/constants.ts";
 import { KvmSystem } from "../../ffi/kvm/system.ts";
 import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
 import { MemoryMapping, Protection } from "../../ffi/memory_mapping.ts";
@@ -14,7 +15,6 @@ import { KvmInterrupts } from "../../src/machine/interrupts.ts";
 import { IDENTITY_MAP_ADDRESS, TSS_ADDRESS } from "../../src/machine/layout.ts";
 import { configureVcpu, cpuidOf } from "../../src/machine/vcpu_state.ts";
 import { GuestMemory } from "../../src/memory/guest_memory.ts";
-import { Capability } from "../../ffi/kvm/constants.ts";
 import type { GuestProgram } from "./assembler.ts";
 import { Shared, type VcpuStart } from "./vcpu_worker.ts";
 
@@ -31,6 +31,7 @@ export class BareMachine implements Disposable {
   readonly doorbells: KvmDoorbells;
   readonly interrupts: KvmInterrupts;
   readonly memory: GuestMemory;
+  readonly #start: VcpuStart;
 
   private constructor(guest: GuestProgram) {
     const system = this.#resources.use(KvmSystem.open());
@@ -52,8 +53,6 @@ export class BareMachine implements Disposable {
     configureVcpu(new KvmVcpu(vcpu.fd, page.address, length), cpuidOf(system.supportedCpuid(), 0, 1), state);
     this.#start = { fd: vcpu.fd, address: page.address, length, shared: this.#shared };
   }
-
-  readonly #start: VcpuStart;
 
   /** A machine with a guest, whose vCPU isolate is ready to run. */
   static async build(guest: GuestProgram): Promise<BareMachine> {
