@@ -3,17 +3,15 @@
  *
  * @module
  */
-import { BUILT_IN_DEVICES } from "../devices/built_in.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import type { PciBus } from "../pci/bus.ts";
 import type { PciDevice } from "../pci/device.ts";
 import type { Doorbells } from "../pci/doorbells.ts";
 import type { InterruptController } from "../pci/interrupt_controller.ts";
 import { createDevice } from "../plugin/create.ts";
-import type { DeviceHost, OpenFileOptions } from "../plugin/definition.ts";
+import type { DeviceHost, OpenFileOptions, Plugin } from "../plugin/definition.ts";
 import { DeviceType } from "../plugin/device_type.ts";
 import { messageOf } from "../plugin/error.ts";
-import { loadPlugin } from "../plugin/load.ts";
 import { VirtioPciTransport } from "../virtio/pci_transport.ts";
 import type { CallFailed, CharacterStreams } from "./character_streams.ts";
 import { ContainedFunction } from "./contained_function.ts";
@@ -50,10 +48,10 @@ export class Devices implements Disposable {
   /**
    * Adds a device.
    *
-   * @throws {Error} The plugin does not load or refuses its options, the name or the slot is taken.
+   * @param plugin What `request.plugin` names.
+   * @throws {Error} The plugin refuses its options, the name or the slot is taken.
    */
-  async add(request: DeviceRequest): Promise<void> {
-    const plugin = await loadPlugin(request.plugin, Deno.cwd(), BUILT_IN_DEVICES);
+  add(request: DeviceRequest, plugin: Plugin): void {
     const id = this.#claimId(request.id, plugin.name);
     const { log, files, streams } = this.#environment;
     // Devices are made before their transport, and get its services through this.

@@ -10,11 +10,13 @@ import { KvmSystem } from "../../ffi/kvm/system.ts";
 import { MemoryMapping } from "../../ffi/memory_mapping.ts";
 import { buildAcpiTables } from "../boot/acpi/tables.ts";
 import { loadKernel } from "../boot/loader.ts";
+import { BUILT_IN_DEVICES } from "../devices/built_in.ts";
 import { PVPANIC_PORT } from "../legacy/pvpanic.ts";
 import { RESET_CONTROL_PORT } from "../legacy/reset_control.ts";
 import { GuestMemory } from "../memory/guest_memory.ts";
 import { PciBus } from "../pci/bus.ts";
 import { HOST_BRIDGE_SLOT, HostBridge } from "../pci/host_bridge.ts";
+import { loadPlugin } from "../plugin/load.ts";
 import { CharacterStreams } from "./character_streams.ts";
 import { DeviceFiles } from "./device_files.ts";
 import { Devices } from "./devices.ts";
@@ -161,6 +163,8 @@ export class Machine implements Disposable {
 
   async #build(blocks: SharedBlocks): Promise<void> {
     const request = this.#request;
+    const images = awaitedLater(readImages(request));
+    const plugins = request.devices.map(({ plugin }) => awaitedLater(loadPlugin(plugin, Deno.cwd(), BUILT_IN_DEVICES)));
     const system = this.#resources.use(openKvm());
     const machine = this.#resources.use(system.createMachine());
     this.#mark("kvm");
@@ -192,7 +196,7 @@ export class Machine implements Disposable {
         log: (device, message) => this.#post({ type: "log", device, message }),
       }),
     );
-    for (const device of request.devices) await this.#devices.add(device);
+    for (const [index, device] of request.devices.entries()) this.#devices.add(device, await plugins[index]);
     this.#loop.atRoundEnd(() => this.#devices.endBatch());
     this.#mark("devices");
     const acpi = buildAcpiTables({
@@ -211,8 +215,7 @@ export class Machine implements Disposable {
     });
     memory.write(acpi.address, acpi.bytes);
     const kernel = await loadKernel(memory, {
-      kernel: await readImage("kernel", request.kernel),
-      initramfs: request.initramfs === undefined ? undefined : await readImage("initramfs", request.initramfs),
+      ...await images,
       commandLine: request.cmdline,
       rsdpAddress: acpi.rsdpAddress,
       reserved: [layout.ECAM],
@@ -348,6 +351,15 @@ function openKvm(): KvmSystem {
   }
 }
 
+/** Files are read, and plugins loaded, while the machine is being made. */
+async function readImages(
+  { kernel, initramfs }: MachineRequest,
+): Promise<{ kernel: Uint8Array; initramfs?: Uint8Array }> {
+  const images = [readImage("kernel", kernel), ...(initramfs === undefined ? [] : [readImage("initramfs", initramfs)])];
+  const [first, second] = await Promise.all(images);
+  return { kernel: first, ...(second === undefined ? {} : { initramfs: second }) };
+}
+
 async function readImage(what: string, image: string | Uint8Array): Promise<Uint8Array> {
   if (typeof image !== "string") return image;
   try {
@@ -355,4 +367,10 @@ async function readImage(what: string, image: string | Uint8Array): Promise<Uint
   } catch (cause) {
     throw new Error(`Cannot read the ${what} ${image}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
+}
+
+/** A promise that is awaited at its turn: a failure before it must not pass for one that nobody handles. */
+function awaitedLater<Value>(promise: Promise<Value>): Promise<Value> {
+  promise.catch(() => {});
+  return promise;
 }
