@@ -35,12 +35,12 @@ import type { FromMachine, MachineRequest, SharedBlocks, ToMachine } from "./pro
 import { SERIAL_INTERRUPT, SERIAL_PORT, sharedPortRanges, SharedPorts } from "./shared_ports.ts";
 import type { Statistics } from "./statistics.ts";
 import { physicalAddressBits } from "./vcpu_state.ts";
-import { Vcpus } from "./vcpus.ts";
+import { maySpin, Vcpus } from "./vcpus.ts";
 
 /** Ports of PCI configuration mechanism #1. */
 const PCI_CONFIGURATION_PORTS = { first: 0xcf8, count: 8 } as const;
-/** Rounds without work before the isolate sleeps: about 20 µs. On one processor spinning only keeps vCPUs waiting. */
-const IDLE_ROUNDS: number = navigator.hardwareConcurrency > 1 ? 200 : 0;
+/** Rounds without work before the isolate sleeps: about 20 µs. */
+const IDLE_ROUNDS = 200;
 /** Rounds at most, and time in each, for what is under way when the vCPUs have ended. */
 const SETTLE_ROUNDS = 100;
 const SETTLE_MILLISECONDS = 1;
@@ -130,6 +130,7 @@ export class Machine implements Disposable {
   async #runToEnd(takeMessage: () => Promise<ToMachine>): Promise<Ending> {
     this.#vcpus.start();
     this.#mark("running");
+    const idleLimit = maySpin(this.#request.cpus) ? IDLE_ROUNDS : 0;
     let idleRounds = 0;
     for (let round = 0; this.#ending === undefined; round = (round + 1) % OUTPUT_ROUNDS) {
       const served = this.#vcpus.serve();
@@ -140,7 +141,7 @@ export class Machine implements Disposable {
       this.#ending ??= this.#vcpus.findEnding();
       if (worked && round === 0) this.#output.move();
       idleRounds = worked ? 0 : idleRounds + 1;
-      if (this.#ending !== undefined || idleRounds <= IDLE_ROUNDS) continue;
+      if (this.#ending !== undefined || idleRounds <= idleLimit) continue;
       // While output is flowing it is collected for some milliseconds: a message per character would cost more than all else.
       if (this.#output.move()) this.#sleep(Sleep.light, OUTPUT_PAUSE_MILLISECONDS);
       else this.#sleep(Sleep.deep);

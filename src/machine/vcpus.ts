@@ -21,6 +21,12 @@ import { configureVcpu, cpuidOf } from "./vcpu_state.ts";
 
 /** Times a vCPU looks for an answer before it sleeps: about 20 µs. */
 const SPIN_LIMIT = 2000;
+
+/** Whether isolates may spin: only if each has a processor. Elsewhere it would keep the one from running that it waits for. */
+export function maySpin(vcpus: number): boolean {
+  return vcpus < navigator.hardwareConcurrency;
+}
+
 /** A stop that was not noticed is repeated after so many milliseconds. */
 const STOP_RETRY_MILLISECONDS = 10;
 /** After so many repetitions the vCPU is held to be lost, and the error says so: 10 s. */
@@ -89,7 +95,7 @@ export class Vcpus implements Disposable {
       mailbox[Field.runLength] = mapping.length;
       mailbox[Field.wakeDescriptor] = this.#wake.fd;
       mailbox[Field.machineDescriptor] = this.#machine.fd;
-      mailbox[Field.spinLimit] = SPIN_LIMIT;
+      mailbox[Field.spinLimit] = maySpin(this.#slots.length) ? SPIN_LIMIT : 0;
       Atomics.store(mailbox, Field.command, Command.run);
       Atomics.notify(mailbox, Field.command);
     }
