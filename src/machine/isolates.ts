@@ -7,7 +7,7 @@
  * @module
  */
 import { writeEvent } from "../../ffi/write.ts";
-import { Command, EndReason, Field, MAILBOX_BYTES, type VcpuIsolateStart, VcpuState } from "./mailbox.ts";
+import { Command, Field, MAILBOX_BYTES, type VcpuIsolateStart, VcpuState } from "./mailbox.ts";
 import { type FromMachine, SHARED_BYTES, type SharedBlocks, type ToMachine } from "./protocol.ts";
 import { SHARED_PORTS_BYTES } from "./shared_ports.ts";
 
@@ -84,7 +84,7 @@ export class Isolates {
   }
 
   /** Ends everything without the machine isolate, which crashed or does not answer. What it held stays until the process ends. */
-  terminate(): void {
+  async terminate(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#controlEvent = undefined;
@@ -92,7 +92,8 @@ export class Isolates {
     this.#endVcpus();
     if (!this.#vcpuStates().includes(VcpuState.running)) return;
     // Terminating a Worker does not bring its thread out of the guest.
-    void import("./abandoned_vcpus.ts").then(({ stopAbandoned }) => stopAbandoned(this.blocks.mailboxes));
+    const { stopAbandoned } = await import("./abandoned_vcpus.ts");
+    await stopAbandoned(this.blocks.mailboxes);
   }
 
   #vcpuStates(): number[] {
@@ -122,7 +123,6 @@ export class Isolates {
       event.preventDefault();
       // A crashed vCPU counts as ended, so that the machine isolate does not wait for it.
       const words = new Int32Array(mailbox);
-      Atomics.store(words, Field.endReason, EndReason.crashed);
       Atomics.store(words, Field.vcpuState, VcpuState.ended);
       Atomics.notify(words, Field.vcpuState);
       this.send({ type: "vcpu-failed", index, message: describe(event) });

@@ -78,8 +78,6 @@ export const EndReason = {
   runFailed: 5,
   /** An exit that this program does not know: detail is its number. */
   unknownExit: 6,
-  /** The vCPU isolate crashed: a defect of this program. */
-  crashed: 7,
 } as const;
 
 /** Counters of exits, each a 32-bit integer that wraps. Offsets from {@linkcode Field.counters}. */

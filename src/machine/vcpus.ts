@@ -228,8 +228,6 @@ export class Vcpus implements Disposable {
         );
       case EndReason.runFailed:
         return ending("internal-error", `ioctl(KVM_RUN) failed on vCPU ${index} with errno ${low}`);
-      case EndReason.crashed:
-        return ending("host-error", `the isolate of vCPU ${index} crashed`);
       default:
         return ending("internal-error", `vCPU ${index} stopped for an unknown reason: ${exitReasonName(low)}`);
     }

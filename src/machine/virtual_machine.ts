@@ -99,10 +99,10 @@ export class VirtualMachine implements AsyncDisposable {
     const launchedAt = performance.timeOrigin + performance.now();
     const vm = new VirtualMachine(normalise(options, launchedAt), listeners);
     const seconds = vm.#launch.timeoutSeconds;
-    vm.#start();
     if (seconds !== undefined) {
       vm.#after(seconds * 1000, () => vm.#end(ending("timeout", `the run took longer than ${seconds} s`)));
     }
+    vm.#start();
     await vm.#started.promise;
     return vm;
   }
@@ -168,13 +168,13 @@ export class VirtualMachine implements AsyncDisposable {
     const { machine } = this.#launch;
     const isolates = this.#isolates = new Isolates(machine.cpus, {
       message: (message) => this.#receive(message),
-      crashed: (error) => this.#fail(error),
+      crashed: (error) => void this.#fail(error),
     });
     try {
       isolates.send({ type: "build", request: machine, blocks: isolates.blocks });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      this.#fail(
+      void this.#fail(
         new Error(`Cannot hand the options of the devices to the machine: ${reason}; use plain data`, { cause }),
       );
     }
@@ -190,7 +190,7 @@ export class VirtualMachine implements AsyncDisposable {
     }
     this.#isolates?.send({ type: "stop", ending: reason });
     this.#after(STOP_PATIENCE_MILLISECONDS, () =>
-      this.#fail(
+      void this.#fail(
         new Error(
           `the machine did not end within ${STOP_PATIENCE_MILLISECONDS / 1000} s after: ${reason.message}; `
             + "a plugin is probably stuck in a loop",
@@ -279,9 +279,9 @@ export class VirtualMachine implements AsyncDisposable {
     for (const stream of [...this.#inputWaiters.keys()]) this.#releaseInput(stream);
   }
 
-  /** The machine could not be built, or its isolate crashed. */
-  #fail(error: Error): void {
-    this.#isolates?.terminate();
+  /** The machine isolate crashed, or is stuck. */
+  async #fail(error: Error): Promise<void> {
+    await this.#isolates?.terminate();
     this.#reject(error);
   }
 
