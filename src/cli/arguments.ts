@@ -4,7 +4,8 @@
  * @module
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import type { DiskOptions, LaunchOptions } from "../machine/configuration.ts";
+import { type DiskOptions, type LaunchOptions, normalise } from "../machine/configuration.ts";
+import { messageOf } from "../plugin/error.ts";
 import { nearest } from "../plugin/nearest.ts";
 import { parseSpecification } from "../plugin/specification.ts";
 
@@ -115,7 +116,7 @@ export function launchOptions(flags: MachineFlags): LaunchOptions {
       "--serial tty and --console tty cannot share one terminal; give --serial null or --serial file=PATH",
     );
   }
-  return {
+  return checked({
     kernel: flags.kernel,
     ...(flags.initramfs === undefined ? {} : { initramfs: flags.initramfs }),
     cmdline: flags.cmdline ?? "",
@@ -129,11 +130,30 @@ export function launchOptions(flags: MachineFlags): LaunchOptions {
     verbose: flags.verbose ?? false,
     rebootOnReset: !(flags["no-reboot"] ?? false),
     ...(flags.timeout === undefined ? {} : { timeoutSeconds: wholeNumber("--timeout", flags.timeout) }),
-  };
+  });
+}
+
+/**
+ * Launch options whose values are what a launch takes. Files and plugins are not looked at.
+ *
+ * @throws {UsageError} One of them is not.
+ */
+export function checked(options: LaunchOptions): LaunchOptions {
+  asUsage(() => normalise(options, 0));
+  return options;
+}
+
+/** What is wrong with a text or a value here is wrong with the command line. */
+function asUsage<Result>(action: () => Result): Result {
+  try {
+    return action();
+  } catch (cause) {
+    throw new UsageError(messageOf(cause), { cause });
+  }
 }
 
 function diskOptions(text: string): DiskOptions {
-  const { specifier, options } = parseSpecification(`block,${text}`);
+  const { specifier, options } = asUsage(() => parseSpecification(`block,${text}`));
   if (specifier !== "block" || typeof options.path !== "string") {
     throw new UsageError(`--disk ${text}: expected path=IMAGE, optionally followed by ,readonly=on and the like`);
   }
@@ -143,7 +163,7 @@ function diskOptions(text: string): DiskOptions {
 /** `key=value`, or the value alone. */
 function keyed(flag: string, key: string, text: string): string {
   if (!text.includes("=")) return text;
-  const { options } = parseSpecification(`${flag},${text}`);
+  const { options } = asUsage(() => parseSpecification(`${flag},${text}`));
   const unknown = Object.keys(options).find((name) => name !== key);
   const value = options[key];
   if (unknown !== undefined || typeof value !== "string") {
@@ -152,7 +172,12 @@ function keyed(flag: string, key: string, text: string): string {
   return value;
 }
 
-function wholeNumber(flag: string, text: string): number {
+/**
+ * The whole number that a flag was given.
+ *
+ * @throws {UsageError} It is none.
+ */
+export function wholeNumber(flag: string, text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   throw new UsageError(`${flag} ${text}: expected a whole number`);
 }

@@ -8,7 +8,7 @@ import { type LaunchOptions, VirtualMachine } from "../../mod.ts";
 import { render, toJson, wantsColour } from "../probe/render.ts";
 import { passed } from "../probe/report.ts";
 import { parseReport } from "../probe/report_reader.ts";
-import { parseFlags, UsageError } from "./arguments.ts";
+import { checked, parseFlags, UsageError, wholeNumber } from "./arguments.ts";
 import { conclude } from "./run.ts";
 
 const GUEST_MEMORY = "64M";
@@ -60,7 +60,7 @@ export async function demo(args: readonly string[]): Promise<number> {
   const disk = await Deno.makeTempFile({ prefix: "denovisor-demo-", suffix: ".img" });
   try {
     await Deno.truncate(disk, DEMO_DISK_BYTES);
-    const cpus = flags.cpus === undefined ? 1 : Number(flags.cpus);
+    const cpus = flags.cpus === undefined ? 1 : wholeNumber("--cpus", flags.cpus);
     return await examine(flags, {
       cmdline: `mode=demo write=1${cpus > 1 ? " smp=1" : ""}`,
       cpus,
@@ -91,14 +91,14 @@ async function examine(flags: Flags, options: Omit<LaunchOptions, "kernel">): Pr
   let text = "";
   const decoder = new TextDecoder();
   await using vm = await VirtualMachine.launch(
-    {
+    checked({
       kernel: guestImage(),
       memory: GUEST_MEMORY,
       timeoutSeconds: TIMEOUT_SECONDS,
       serial: "off",
       verbose: flags.verbose ?? false,
       ...options,
-    },
+    }),
     {
       onOutput: ({ stream, data }) => {
         if (stream === "debug") text += decoder.decode(data, { stream: true });

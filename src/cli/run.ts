@@ -9,6 +9,7 @@ import { isSoftwareOnly } from "../machine/host.ts";
 import { renderStatistics } from "../machine/statistics.ts";
 import type { RunReport, StreamOutput } from "../machine/virtual_machine.ts";
 import { launchOptions, MACHINE_FLAGS, type MachineFlags, parseFlags, UsageError } from "./arguments.ts";
+import { StopOnSignal } from "./signals.ts";
 import { ATTACH_NOTICE, Terminal, writeAll } from "./terminal.ts";
 
 /** The streams by which a guest's command talks to the outside, in the order of its consoles. */
@@ -70,8 +71,12 @@ async function runWithTerminal(options: LaunchOptions, flags: MachineFlags): Pro
   using terminal = stream === undefined ? undefined : new Terminal(vm, stream);
   if (terminal !== undefined && Deno.stdin.isTerminal()) console.error(`denovisor: ${ATTACH_NOTICE}\r`);
   terminal?.pump().catch((error) => console.error(`denovisor: standard input failed: ${error.message}`));
-  const { exitCode } = conclude(await vm.ended, flags);
-  return exitCode;
+  using signals = new StopOnSignal(vm);
+  const report = await vm.ended;
+  // What is printed from here on belongs on an ordinary terminal.
+  terminal?.[Symbol.dispose]();
+  const { exitCode } = conclude(report, flags);
+  return signals.exitCode ?? exitCode;
 }
 
 /** Adds what a guest needs to run a command: initramfs, kernel command line, consoles. */
@@ -126,11 +131,13 @@ async function runCommand(options: LaunchOptions, flags: MachineFlags): Promise<
   using terminal = new Terminal(vm, stdout, { encode: encodeCommandInput, end: endOfCommandInput });
   ready.promise.then(() => terminal.pump())
     .catch((error) => console.error(`denovisor: standard input failed: ${error.message}`));
+  using signals = new StopOnSignal(vm);
   const report = await vm.ended;
+  terminal[Symbol.dispose]();
   const guest = commandEnding(report.ending, parseCommandStatus(status).exitCode);
   const { exitCode, kind } = conclude({ ...report, ending: guest }, flags);
   if (kind !== "command" && messages !== "") console.error(`The kernel's last messages:\n${messages}`);
-  return exitCode;
+  return signals.exitCode ?? exitCode;
 }
 
 /** The command's exit code, if the guest told it and then powered off. */
