@@ -17,7 +17,7 @@ export interface GuestRun {
   readonly args: readonly string[];
   /** A command for the guest, behind `--`. Without one, serial port and virtio console go to files. */
   readonly command?: readonly string[];
-  /** Time limit in seconds; when it is reached, the run counts as failed with code 124. */
+  /** Seconds after which the guest is ended by `--timeout`, so that the outcome tells where it hung. */
   readonly timeout?: number;
   /** Shell text run on the host before. */
   readonly before?: string;
@@ -41,7 +41,9 @@ export interface GuestOutcome {
   readonly after: string;
 }
 
-const DEFAULT_TIMEOUT_SECONDS = 150;
+const DEFAULT_TIMEOUT_SECONDS = 120;
+/** Time for the program to start, and to end by itself; beyond that it is killed. */
+const SLACK_SECONDS = 45;
 const HOST_START_SECONDS = 60;
 
 /**
@@ -60,7 +62,10 @@ export async function runGuests(
     await Deno.mkdir(results);
     // The host may have no network: what the program imports has to be in Deno's cache before.
     await new Deno.Command(Deno.execPath(), { args: ["cache", "-q", program] }).output();
-    const timeout = runs.reduce((sum, run) => sum + (run.timeout ?? DEFAULT_TIMEOUT_SECONDS), HOST_START_SECONDS);
+    const timeout = runs.reduce(
+      (sum, run) => sum + SLACK_SECONDS + (run.timeout ?? DEFAULT_TIMEOUT_SECONDS),
+      HOST_START_SECONDS,
+    );
     await runOnLinuxHost(runs.map(shellText).join("\n"), { results, timeout });
     const outcomes = new Map<string, GuestOutcome>();
     for (const { name } of runs) outcomes.set(name, await readOutcome(join(results, name)));
@@ -75,7 +80,17 @@ const program = join(import.meta.dirname!, "../../src/cli/main.ts");
 function shellText(
   { name, args, command, timeout = DEFAULT_TIMEOUT_SECONDS, before = "", after = "" }: GuestRun,
 ): string {
-  const words = ["timeout", "--kill-after=5", `${timeout}`, Deno.execPath(), "run", "-A", program, "run", ...args];
+  const words = [
+    "timeout",
+    "--kill-after=5",
+    `${timeout + SLACK_SECONDS}`,
+    Deno.execPath(),
+    "run",
+    "-A",
+    program,
+    "run",
+  ];
+  words.push("--timeout", `${timeout}`, ...args);
   let line = words.map(quote).join(" ");
   if (command === undefined) line += ` --serial file="$R/serial" --console file="$R/console"`;
   else line += ` -- ${command.map(quote).join(" ")}`;

@@ -11,7 +11,7 @@ function prepare(): Promise<GuestRun[]> {
       args: ["--kernel", kernel.image, "--cpus", "boot=2"],
       command: ["sh", "-c", "nproc; echo 'it is' \"a $0\" >&2; exit 42", "complaint"],
     },
-    { name: "limit", args: ["--kernel", kernel.image, "--timeout", "20"], command: ["sleep", "1000"] },
+    { name: "limit", args: ["--kernel", kernel.image], command: ["sleep", "1000"], timeout: 20 },
   ]);
 }
 

@@ -60,7 +60,11 @@ export async function runQemu(args: readonly string[], options: QemuOptions): Pr
   const exit = () => Deno.exit(INTERRUPTED_CODE);
   const unload = () => {
     child.kill("SIGTERM");
-    Deno.removeSync(folder, { recursive: true });
+    try {
+      Deno.removeSync(folder, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   };
   const limit = setTimeout(() => end("time limit"), timeout * 1000);
   globalThis.addEventListener("unload", unload);
