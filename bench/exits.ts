@@ -10,14 +10,14 @@ import type { GuestProgram } from "./support/assembler.ts";
 import { compileTwin, type CTwin, runTwin } from "./support/c_twin.ts";
 import { ticksPerMicrosecond } from "./support/clock.ts";
 import { elfOf, exitGuest, type ExitKind, samplesOf } from "./support/guests.ts";
-import { figure, printTable, ratio, summarise } from "./support/samples.ts";
+import { compare, COMPARISON_TITLES, printTable, summarise } from "./support/samples.ts";
 
 /** Exits before the first that is measured: the compiler of hot JavaScript is done by then. */
-const WARM_UP = 8000;
+const WARM_UP = 6000;
 /** Exits measured in each round. */
-const SAMPLES = 3000;
+const SAMPLES = 1500;
 /** Rounds of each kind of exit; ours and C's take turns. */
-const ROUNDS = 3;
+const ROUNDS = 6;
 const TIMEOUT_SECONDS = 20;
 
 /** A port that nobody claims: the vCPU isolate answers it. */
@@ -91,20 +91,9 @@ for (const { title, kind, place, twin: mode } of CASES) {
   const summary = summarise(ours, 1 / ticks);
   const c = local.length > 0 ? summarise(local, 1 / ticks) : undefined;
   const cForwarded = forwarded.length > 0 ? summarise(forwarded, 1 / ticks) : undefined;
-  const cell = (value: number | undefined) => value === undefined ? "–" : figure(value);
-  rows.push([
-    title,
-    figure(summary.median),
-    figure(summary.p99),
-    cell(c?.median),
-    cell(c?.p99),
-    ratio(summary.median, c?.median),
-    cell(cForwarded?.median),
-    ratio(summary.median, cForwarded?.median),
-  ]);
+  rows.push([title, ...compare(summary, c)]);
+  if (cForwarded === undefined) continue;
+  rows.push(["  the same, C with a second thread that answers", ...compare(summary, cForwarded)]);
 }
 console.log(`\nExits in µs (${ROUNDS} rounds of ${SAMPLES} after ${WARM_UP}; ${ticks.toFixed(0)} ticks per µs)\n`);
-printTable(
-  ["what", "median", "p99", "C median", "C p99", "ratio", "C with a second thread", "ratio"],
-  rows,
-);
+printTable(["what", ...COMPARISON_TITLES], rows);

@@ -15,11 +15,11 @@ import { BareMachine } from "./support/bare_machine.ts";
 import { compileTwin, type CTwin, runTwin } from "./support/c_twin.ts";
 import { ticksPerMicrosecond } from "./support/clock.ts";
 import { doorbellGuest, INTERRUPT_VECTOR, interruptGuest, samplesOf, Word } from "./support/guests.ts";
-import { figure, printTable, ratio, summarise } from "./support/samples.ts";
+import { compare, COMPARISON_TITLES, figure, printTable, summarise } from "./support/samples.ts";
 
-const WARM_UP = 500;
-const SAMPLES = 1000;
-const ROUNDS = 3;
+const WARM_UP = 300;
+const SAMPLES = 600;
+const ROUNDS = 5;
 /** A guest-physical address without RAM. */
 const DOORBELL = 0xd000_0000;
 /** Pause that lets the other side fall asleep. */
@@ -110,8 +110,7 @@ async function row(
   }
   const mine = summarise(oursAll, factor);
   const its = twin === undefined ? undefined : summarise(cAll, factor);
-  const cells = its === undefined ? ["–", "–"] : [figure(its.median), figure(its.p99)];
-  return [title, figure(mine.median), figure(mine.p99), ...cells, ratio(mine.median, its?.median)];
+  return [title, ...compare(mine, its)];
 }
 
 /** A whole request on the whole machine: the guest's own clock, by the embedded guest. */
@@ -128,7 +127,7 @@ async function requestRow(): Promise<string[]> {
   const timing = parseReport(text).timings.find(({ name }) => name === "doorbell-to-interrupt");
   if (timing === undefined) throw new Error(`The embedded guest reported no latency: ${text}`);
   const title = "a whole request of the entropy device: doorbell → device → interrupt handler";
-  return [title, figure(timing.median / ticks), "–", "–", "–", "–"];
+  return [title, figure(timing.median / ticks), ...COMPARISON_TITLES.slice(1).map(() => "–")];
 }
 
 const compiled = compileTwin("interrupts", "program");
@@ -155,4 +154,4 @@ for (const spins of [false, true]) {
 }
 rows.push(await requestRow());
 console.log(`\nNotifications in µs (${ROUNDS} rounds of ${SAMPLES} after ${WARM_UP})\n`);
-printTable(["what", "median", "p99", "C median", "C p99", "ratio"], rows);
+printTable(["what", ...COMPARISON_TITLES], rows);

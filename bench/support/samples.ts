@@ -10,8 +10,8 @@ export interface Summary {
   readonly median: number;
   /** 99 of 100 are not above it. */
   readonly p99: number;
-  /** How many there are. */
-  readonly count: number;
+  /** The least median of a round: what is left when others disturb the least. */
+  readonly quietest: number;
 }
 
 /** The value that a share of the sorted samples does not exceed. */
@@ -20,14 +20,19 @@ function quantile(sorted: ArrayLike<number>, share: number): number {
 }
 
 /**
- * Summarises samples, each multiplied by `factor`.
+ * Summarises the samples of several rounds, each multiplied by `factor`.
  *
  * @throws {RangeError} There are none.
  */
-export function summarise(samples: readonly ArrayLike<number>[], factor = 1): Summary {
-  const all = Float64Array.from(samples.flatMap((part) => Array.from(part))).sort();
+export function summarise(rounds: readonly ArrayLike<number>[], factor = 1): Summary {
+  const all = Float64Array.from(rounds.flatMap((round) => Array.from(round))).sort();
   if (all.length === 0) throw new RangeError("Cannot summarise measurements: there are none");
-  return { median: quantile(all, 0.5) * factor, p99: quantile(all, 0.99) * factor, count: all.length };
+  const medians = rounds.map((round) => quantile(Float64Array.from(round).sort(), 0.5));
+  return {
+    median: quantile(all, 0.5) * factor,
+    p99: quantile(all, 0.99) * factor,
+    quietest: Math.min(...medians) * factor,
+  };
 }
 
 /** A number with as many decimals as are worth reading. */
@@ -38,6 +43,15 @@ export function figure(value: number): string {
 /** How many times C's figure ours is; a dash where there is none. */
 export function ratio(ours: number, c: number | undefined): string {
   return c === undefined ? "–" : `${(ours / c).toFixed(2)}×`;
+}
+
+/** Titles of the columns that {@linkcode compare} fills. */
+export const COMPARISON_TITLES = ["median", "p99", "quietest", "C median", "C p99", "C quietest", "ratio"] as const;
+
+/** Cells of a row: our figures, C's, and the ratio of the quietest rounds, since what else runs only ever adds. */
+export function compare(ours: Summary, c: Summary | undefined): string[] {
+  const cells = ({ median, p99, quietest }: Summary) => [figure(median), figure(p99), figure(quietest)];
+  return [...cells(ours), ...(c === undefined ? ["–", "–", "–"] : cells(c)), ratio(ours.quietest, c?.quietest)];
 }
 
 /** Prints a Markdown table with columns of equal width: for the terminal and for RESULTS.md alike. */
