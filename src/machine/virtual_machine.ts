@@ -193,7 +193,7 @@ export class VirtualMachine implements AsyncDisposable {
       void this.#fail(
         new Error(
           `the machine did not end within ${STOP_PATIENCE_MILLISECONDS / 1000} s after: ${reason.message}; `
-            + "a plugin is probably stuck in a loop",
+            + "a plugin is probably stuck in a loop, which the runtime cannot break: leave this process by Deno.exit()",
         ),
       ));
   }
