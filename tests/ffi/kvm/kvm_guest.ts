@@ -4,11 +4,11 @@
  * @module
  */
 
-import { Msr } from "../../ffi/kvm/constants.ts";
-import type { KvmMachine } from "../../ffi/kvm/machine.ts";
-import { KvmSystem } from "../../ffi/kvm/system.ts";
-import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
-import { MemoryMapping, Protection } from "../../ffi/memory_mapping.ts";
+import { Msr } from "../../../ffi/kvm/constants.ts";
+import type { KvmMachine } from "../../../ffi/kvm/machine.ts";
+import { KvmSystem } from "../../../ffi/kvm/system.ts";
+import { KvmVcpu } from "../../../ffi/kvm/vcpu.ts";
+import { MemoryMapping, Protection } from "../../../ffi/memory_mapping.ts";
 
 /** Where programs begin. */
 export const PROGRAM_ADDRESS = 0x1000;

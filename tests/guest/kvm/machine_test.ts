@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { guestImage } from "../../guest/image.ts";
-import { type LaunchOptions, VirtualMachine } from "../../mod.ts";
-import { passed, type Report } from "../../src/probe/report.ts";
-import { parseReport } from "../../src/probe/report_reader.ts";
-import { needs } from "../support/requirements.ts";
+import { guestImage } from "../../../guest/image.ts";
+import { type LaunchOptions, VirtualMachine } from "../../../mod.ts";
+import { passed, type Report } from "../../../src/probe/report.ts";
+import { parseReport } from "../../../src/probe/report_reader.ts";
+import { needs } from "../../support/requirements.ts";
 
 /** Far above what a run takes where KVM is real, and enough where instructions are emulated on a busy machine. */
 const TIMEOUT_SECONDS = 120;

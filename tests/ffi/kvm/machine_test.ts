@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { EBADF, EINTR } from "../../ffi/errno.ts";
-import { EventDescriptor } from "../../ffi/event_descriptor.ts";
+import { EBADF, EINTR } from "../../../ffi/errno.ts";
+import { EventDescriptor } from "../../../ffi/event_descriptor.ts";
 import {
   Capability,
   ExitReason,
@@ -9,16 +9,16 @@ import {
   IoDirection,
   MemorySlotFlag,
   Msr,
-} from "../../ffi/kvm/constants.ts";
-import { InterruptRoutingTable } from "../../ffi/kvm/machine.ts";
-import { kvmIrqchip, kvmIrqRouting, kvmIrqRoutingEntry } from "../../ffi/kvm/structs.ts";
-import { KvmSystem } from "../../ffi/kvm/system.ts";
-import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
-import { decode } from "../../ffi/struct.ts";
-import { installWakeSignal, wakeThread } from "../../ffi/thread.ts";
-import { needs } from "../support/requirements.ts";
+} from "../../../ffi/kvm/constants.ts";
+import { InterruptRoutingTable } from "../../../ffi/kvm/machine.ts";
+import { kvmIrqchip, kvmIrqRouting, kvmIrqRoutingEntry } from "../../../ffi/kvm/structs.ts";
+import { KvmSystem } from "../../../ffi/kvm/system.ts";
+import { KvmVcpu } from "../../../ffi/kvm/vcpu.ts";
+import { decode } from "../../../ffi/struct.ts";
+import { installWakeSignal, wakeThread } from "../../../ffi/thread.ts";
+import { needs } from "../../support/requirements.ts";
 import { MEMORY_SIZE, PROGRAM_ADDRESS, type SmallMachine, smallMachine } from "./kvm_guest.ts";
-import { assertNoDescriptorIsLeft, mappedRanges, openDescriptors } from "./support.ts";
+import { assertNoDescriptorIsLeft, mappedRanges, openDescriptors } from "../support.ts";
 
 /** Ports that the programs write to. */
 const REPORT_PORT = 0xe9;
@@ -375,7 +375,8 @@ Deno.test({
       using small = smallMachine({ chips: i % 2 === 0 });
       assert.ok(small.vcpu.fd >= 0);
     }
-    assert.equal(openDescriptors(), before);
+    // Other tests of this process may still be closing theirs.
+    assert.ok(openDescriptors() <= before, `${openDescriptors()} descriptors are open, ${before} were before`);
     assert.equal(mappings(), 0);
     assert.equal(new KvmVcpu(-1, addressOfNothing(), 4096).run(), -EBADF);
   },

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { KvmVcpu } from "../../ffi/kvm/vcpu.ts";
-import { currentThreadId } from "../../ffi/thread_id.ts";
+import { KvmVcpu } from "../../../ffi/kvm/vcpu.ts";
+import { currentThreadId } from "../../../ffi/thread_id.ts";
 
 let vcpu: KvmVcpu | undefined;
 

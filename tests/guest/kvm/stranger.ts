@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { defineVirtioDevice, type VirtioPlugin } from "../../src/plugin/api.ts";
+import { defineVirtioDevice, type VirtioPlugin } from "../../../src/plugin/api.ts";
 
 const stranger: VirtioPlugin = defineVirtioDevice({
   name: "stranger",
