@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { buildRootInitramfs } from "../../src/boot/initramfs.ts";
-import { findKernel } from "../support/kernels.ts";
+import { findKernel, unpackedKernel } from "../support/kernels.ts";
 import { guestInitramfs, rootImage } from "./guest_image.ts";
 import { type GuestOutcome, type GuestRun, guestTests } from "./guest_runs.ts";
 import { type ListedCapability, type ListedFunction, parseListing } from "./lspci.ts";
 
 const MIB = 1 << 20;
 const DATA_BYTES = 16 * MIB;
-const FIO_BYTES = 32 * MIB;
+const FIO_BYTES = 16 * MIB;
 
 /** Jobs of the guest that has only RAM. */
 const jobs = {
@@ -49,6 +49,7 @@ const rootJobs = {
 async function prepare(folder: string): Promise<GuestRun[]> {
   const kernel = findKernel("cloud")!;
   const path = (name: string) => join(folder, name);
+  await Deno.writeFile(path("vmlinux"), await unpackedKernel(kernel));
   await Deno.writeFile(path("initramfs"), await guestInitramfs(kernel, jobs, ["lspci"]));
   await Deno.writeFile(path("root-initramfs"), await buildRootInitramfs({ release: kernel.release, root: "/dev/vda" }));
   await rootImage(path("root.img"), rootJobs, ["fio"], "512M");
@@ -60,7 +61,9 @@ async function prepare(folder: string): Promise<GuestRun[]> {
   await Deno.writeFile(path("fixed.img"), data.subarray(0, MIB));
   await Deno.writeFile(path("fio.img"), new Uint8Array(FIO_BYTES));
 
-  const boot = (job: string) => ["--kernel", kernel.image, "--cmdline", `console=ttyS0 quiet panic=-1 lab.job=${job}`];
+  const boot = (
+    job: string,
+  ) => ["--kernel", path("vmlinux"), "--cmdline", `console=ttyS0 quiet panic=-1 lab.job=${job}`];
   return [
     {
       name: "look",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { findKernel } from "../support/kernels.ts";
+import { findKernel, unpackedKernel } from "../support/kernels.ts";
 import { guestInitramfs } from "./guest_image.ts";
 import { type GuestRun, guestTests } from "./guest_runs.ts";
 
@@ -19,12 +19,15 @@ const jobs = {
 async function prepare(folder: string): Promise<GuestRun[]> {
   const kernel = findKernel("cloud")!;
   const path = (name: string) => join(folder, name);
+  await Deno.writeFile(path("vmlinux"), await unpackedKernel(kernel));
   const initramfs = await guestInitramfs(kernel, jobs);
   await Deno.writeFile(path("initramfs"), initramfs);
   await Deno.writeFile(path("truncated"), initramfs.subarray(0, initramfs.length >> 1));
   for (const name of ["once.img", "twice.img"]) await Deno.writeFile(path(name), new Uint8Array(DISK_BYTES));
 
-  const boot = (job: string) => ["--kernel", kernel.image, "--cmdline", `console=ttyS0 quiet panic=-1 lab.job=${job}`];
+  const boot = (
+    job: string,
+  ) => ["--kernel", path("vmlinux"), "--cmdline", `console=ttyS0 quiet panic=-1 lab.job=${job}`];
   const small = ["--initramfs", path("initramfs")];
   return [
     { name: "reboot", args: [...boot("reboot"), ...small, "--disk", `path=${path("twice.img")}`] },

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { parseBzImage } from "../../src/boot/bzimage.ts";
+import { detectCompression, unpack } from "../../src/boot/decompress/unpack.ts";
 import { MODULES_DIRECTORY } from "../../src/boot/modules.ts";
 
 /** An installed kernel. */
@@ -42,4 +44,18 @@ function namesIn(folder: string): string[] {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
+}
+
+/**
+ * The vmlinux in an installed kernel's bzImage. Guests in a box start sooner with it, since nothing is unpacked there.
+ *
+ * @throws {Error} The payload is of an unknown format.
+ */
+export async function unpackedKernel(kernel: InstalledKernel): Promise<Uint8Array> {
+  const image = await Deno.readFile(kernel.image);
+  const { payloadOffset = 0, payloadLength } = parseBzImage(image);
+  const payload = image.subarray(payloadOffset, payloadOffset + payloadLength);
+  const format = detectCompression(payload);
+  if (format === undefined) throw new Error(`Cannot unpack ${kernel.image}: its payload is of no known format`);
+  return await unpack(payload, format);
 }
