@@ -21,6 +21,8 @@ const Leaf = {
 const FEATURE_TSC_DEADLINE = 2 ** 24;
 const FEATURE_HYPERVISOR = 2 ** 31;
 const FEATURE_HYPER_THREADING = 2 ** 28;
+/** What the six bits for the number of cores hold at most; where there are more, leaf 0xb tells. */
+const CORES_LIMIT = 63;
 const TOPOLOGY_LEVEL_SMT = 1;
 const TOPOLOGY_LEVEL_CORE = 2;
 /** Without leaf 0x8000_0008: what every processor with PAE has. */
@@ -79,7 +81,7 @@ export function cpuidOf(supported: Uint8Array<ArrayBuffer>, index: number, count
         break;
       case Leaf.cacheParameters:
         // Entries without a cache type are the list's end and stay as they are.
-        if ((table.get(entry, "eax") & 0x1f) !== 0) change("eax", 0xfc00_0000, (count - 1) << 26);
+        if ((table.get(entry, "eax") & 0x1f) !== 0) change("eax", 0xfc00_0000, Math.min(count - 1, CORES_LIMIT) << 26);
         break;
       case Leaf.topology:
       case Leaf.topology2:

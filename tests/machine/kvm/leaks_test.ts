@@ -72,7 +72,7 @@ Deno.test({
         [{ ...withDevices, devices: ["no-such-device"] }, /There is no device called "no-such-device"/],
         [{ ...withDevices, devices: [{ plugin: "rng", options: { sauce: 1 } }] }, /no option "sauce"/],
         [{ ...withDevices, devices: [{ plugin: "rng", slot: 1 }] }, /slot 1: .* is there/],
-        [{ ...withDevices, devices: [{ plugin: "rng", slot: 77 }] }, /slot 77: expected/],
+        [{ ...withDevices, devices: [{ plugin: "rng", slot: 77 }] }, /"slot" expected integer from 1 to 31/],
         [{ ...withDevices, devices: [{ plugin: "rng", id: "block" }] }, /second device with the id "block"/],
         [{ ...withDevices, devices: [{ plugin: opener, options: { path: "/dev/zero" } }] }, /no device after all/],
         [{ ...withDevices, kernel: "/nowhere/kernel" }, /Cannot read the kernel \/nowhere\/kernel/],
