@@ -94,7 +94,7 @@ Deno.test({
 
 Deno.test({
   ...needs(
-    "ROB-3: a plugin that loops for ever does not keep a machine from being stopped, and is named as the suspect",
+    "a plugin that loops for ever does not keep a machine from being stopped, and is named as the suspect",
     "kvm",
   ),
   // The libraries that bring a vCPU out of the guest are loaded on this occasion, and stay.
@@ -119,7 +119,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...needs("ROB-3: a plugin that never finishes loading does not keep a launch for longer than its time limit", "kvm"),
+  ...needs("a plugin that never finishes loading does not keep a launch for longer than its time limit", "kvm"),
   async fn() {
     const never = pluginModule("await new Promise(() => {});");
     await assert.rejects(launchGuest({ devices: [{ plugin: never }], timeoutSeconds: 1 }), {

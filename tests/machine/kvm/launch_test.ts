@@ -102,7 +102,10 @@ Deno.test({
 });
 
 Deno.test({
-  ...needs("the least memory is enough for a small kernel, and too little for a large initramfs, which the message says", "kvm"),
+  ...needs(
+    "the least memory is enough for a small kernel, and too little for a large initramfs, which the message says",
+    "kvm",
+  ),
   async fn() {
     const { ending } = await runGuest({ memory: "2M", cmdline: "mode=exit code=4" });
     assert.equal(ending.exitCode, 4, ending.message);

@@ -9,7 +9,7 @@ const MIB = 2 ** 20;
 for (const [name, port] of [["debug", DEBUG_PORT], ["serial", SERIAL_PORT]]) {
   Deno.test({
     ...needs(
-      `ROB-1, ROB-4: a guest that floods the ${name} port is held back by a slow receiver, and can be stopped`,
+      `ROB-1: a guest that floods the ${name} port is held back by a slow receiver, and can be stopped`,
       "kvm",
     ),
     async fn() {
