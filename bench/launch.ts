@@ -98,7 +98,7 @@ const timeRow = (title: string, pick: (item: Measured) => number, items: readonl
   const its = c.length > 0 && items === ours ? of(c, pick) : undefined;
   return [title, ...compare(of(items, pick), its)];
 };
-console.log(`\nLaunch in ms (${ROUNDS} processes each, each a round)\n`);
+console.log(`\nLaunch in ms (${ROUNDS} processes each, each a round; p99 is the greatest of them)\n`);
 printTable(["what", ...COMPARISON_TITLES], [
   timeRow("launch() → first output of the guest in the script", ({ told }) => told.firstOutput),
   timeRow("start of the process → the same, seen from outside", ({ fromOutside }) => fromOutside),

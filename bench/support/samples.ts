@@ -46,12 +46,26 @@ export function ratio(ours: number, c: number | undefined): string {
 }
 
 /** Titles of the columns that {@linkcode compare} fills. */
-export const COMPARISON_TITLES = ["median", "p99", "quietest", "C median", "C p99", "C quietest", "ratio"] as const;
+export const COMPARISON_TITLES = [
+  "median",
+  "p99",
+  "quietest",
+  "C median",
+  "C p99",
+  "C quietest",
+  "ratio",
+  "quietest ratio",
+] as const;
 
-/** Cells of a row: our figures, C's, and the ratio of the quietest rounds, since what else runs only ever adds. */
+/** Cells of a row: our figures, C's, and both ratios: of the medians, and of the quietest rounds. */
 export function compare(ours: Summary, c: Summary | undefined): string[] {
   const cells = ({ median, p99, quietest }: Summary) => [figure(median), figure(p99), figure(quietest)];
-  return [...cells(ours), ...(c === undefined ? ["–", "–", "–"] : cells(c)), ratio(ours.quietest, c?.quietest)];
+  return [
+    ...cells(ours),
+    ...(c === undefined ? ["–", "–", "–"] : cells(c)),
+    ratio(ours.median, c?.median),
+    ratio(ours.quietest, c?.quietest),
+  ];
 }
 
 /** Prints a Markdown table with columns of equal width: for the terminal and for RESULTS.md alike. */
