@@ -10,7 +10,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { BoxError, runInBox } from "./lab/box.ts";
+import { BoxError, quote, runInBox } from "./lab/box.ts";
 import { boxRequirements, installPackages, missingPackages, requirement } from "./support/requirements.ts";
 import { readReport, sumOf, type TestReport } from "./support/test_report.ts";
 
@@ -34,9 +34,6 @@ const NEEDS_KVM = '"kvm"';
 const NOTHING_RUN_CODE = 1;
 const FAILED_CODE = 1;
 const USAGE_CODE = 2;
-
-/** Types are checked by `deno task check`. */
-const testArguments = ["test", "-A", "--no-check"];
 
 async function main(): Promise<number> {
   const { values, positionals: filters } = parseArgs({
@@ -111,35 +108,45 @@ async function runGroup(group: Group, files: string[], forceBox: boolean): Promi
     const problem = group === "kvm" ? requirement("kvm") ?? (forceBox ? "--in-box was given" : undefined) : undefined;
     const inBox = problem !== undefined && requirement(...boxRequirements) === undefined;
     if (problem !== undefined) console.log(`${problem}${inBox ? "\nRunning these tests on a KVM host in a box." : ""}`);
-    const run = inBox ? runTestsInBox : runTests;
-    const code = await run(files, folder, timeLimits[group]);
-    return readReport(await readIfThere(join(folder, "junit.xml")), files, code);
+    const run = inBox ? runInsideBox : runHere;
+    await run(files, folder, timeLimits[group]);
+    const reports = files.map(async (file, index) => {
+      const [xml, code] = await Promise.all(["xml", "code"].map((end) => readIfThere(join(folder, `${index}.${end}`))));
+      return readReport(file, xml, Number(code ?? FAILED_CODE));
+    });
+    return sumOf(await Promise.all(reports));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-async function runTests(files: string[], folder: string, timeout: number): Promise<number> {
-  const child = new Deno.Command("timeout", {
-    args: ["--foreground", "--kill-after=10", `${timeout}`, Deno.execPath(), ...testArguments]
-      .concat(`--junit-path=${join(folder, "junit.xml")}`, files),
-    stdin: "null",
-  }).spawn();
-  return (await child.status).code;
+/**
+ * Shell text that runs test files and leaves their reports and exit codes in a folder. Each file has a process of its
+ * own: what a machine leaves behind is seen there, and a crash costs no other file's results.
+ */
+function shellText(files: readonly string[], folder: string): string {
+  const deno = quote(Deno.execPath());
+  return files.map((file, index) => {
+    const results = quote(`${folder}/${index}`);
+    // Types are checked by `deno task check`.
+    return `${deno} test -A --no-check --junit-path=${results}.xml ${quote(file)} </dev/null; echo $? >${results}.code`;
+  }).join("\n");
 }
 
-async function runTestsInBox(files: string[], folder: string, timeout: number): Promise<number> {
+async function runHere(files: readonly string[], folder: string, timeout: number): Promise<void> {
+  const args = ["--kill-after=10", `${timeout}`, "bash", "-c", shellText(files, folder)];
+  const { code } = await new Deno.Command("timeout", { args }).spawn().status;
+  if (code !== 0) console.error(`The tests did not come to their end within ${timeout} s.`);
+}
+
+async function runInsideBox(files: readonly string[], folder: string, timeout: number): Promise<void> {
   // There is no network in the box: what the tests import has to be in the cache before.
-  const cached = await new Deno.Command(Deno.execPath(), { args: ["cache", ...files] }).spawn().status;
-  if (!cached.success) return cached.code;
+  await new Deno.Command(Deno.execPath(), { args: ["cache", "-q", ...files] }).spawn().status;
   try {
-    const command = ["deno", ...testArguments, "--junit-path=/results/junit.xml", ...files].join(" ");
-    const options = { results: folder, timeout, onOutput: print };
-    return (await runInBox(command, options)).code;
+    await runInBox(shellText(files, "/results"), { results: folder, timeout, onOutput: print });
   } catch (error) {
     if (!(error instanceof BoxError)) throw error;
     console.error(error.message);
-    return 1;
   }
 }
 

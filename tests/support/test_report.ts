@@ -24,28 +24,28 @@ export function sumOf(reports: readonly TestReport[]): TestReport {
 }
 
 /**
- * Reads a JUnit file as `deno test --junit-path` writes it. What it does not tell is told by the files that ought to be
- * in it and by the exit code: a file that threw while it was loaded, or held no test, is not listed at all.
+ * Reads what became of one test file from the JUnit file that `deno test --junit-path` wrote. What it does not tell is
+ * told by the exit code: a file that threw while it was loaded, or held no test, is not listed at all.
  *
- * @param xml The file's content; undefined where none was written, because the run broke down.
- * @param files The test files that were run, relative to the working folder.
+ * @param file The test file; tests that it has another module register are its own, too.
+ * @param xml The JUnit file's content; undefined where none was written, because the run broke down.
  * @param code The exit code of `deno test`.
  */
-export function readReport(xml: string | undefined, files: readonly string[], code: number): TestReport {
+export function readReport(file: string, xml: string | undefined, code: number): TestReport {
   let passed = 0;
   const failed: string[] = [];
   const skipped: string[] = [];
-  const silent = new Set(files);
   for (const [, start, body = ""] of (xml ?? "").matchAll(/<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
-    const file = attribute(start, "classname").replace(/^\.\//, "");
     const title = `${file}: ${attribute(start, "name")}`;
-    silent.delete(file);
     if (/<(failure|error)\b/.test(body)) failed.push(title);
     else if (/<skipped\b/.test(body)) skipped.push(title);
     else passed++;
   }
-  for (const file of silent) failed.push(`${file}: no test of it was run (it did not load, or holds none)`);
-  if (code !== 0 && failed.length === 0) failed.push(`deno test ended with code ${code}, though no test failed`);
+  if (passed + failed.length + skipped.length === 0) {
+    failed.push(`${file}: no test of it was run (it did not load, ended the process, or holds none)`);
+  } else if (code !== 0 && failed.length === 0) {
+    failed.push(`${file}: deno test ended with code ${code}, though no test failed`);
+  }
   return { passed, failed, skipped };
 }
 

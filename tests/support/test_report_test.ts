@@ -19,7 +19,7 @@ const xml = `<?xml version="1.0" encoding="UTF-8"?>
 </testsuites>`;
 
 Deno.test("a JUnit file's passed, failed and skipped tests are told apart", () => {
-  assert.deepEqual(readReport(xml, ["a_test.ts"], 1), {
+  assert.deepEqual(readReport("a_test.ts", xml, 1), {
     passed: 1,
     failed: ["a_test.ts: bad", "a_test.ts: late"],
     skipped: [`a_test.ts: left out [skipped: 1 < 2 & "q" ']`],
@@ -27,14 +27,19 @@ Deno.test("a JUnit file's passed, failed and skipped tests are told apart", () =
 });
 
 Deno.test("a file of which no test was run has failed, and so has a run without a report", () => {
-  const report = readReport(xml, ["a_test.ts", "b_test.ts"], 1);
-  assert.match(report.failed.at(-1)!, /^b_test\.ts: no test of it was run/);
-  assert.equal(readReport(undefined, ["a_test.ts", "b_test.ts"], 137).failed.length, 2);
+  for (const report of [undefined, "", `<testsuites name="deno test" tests="0"></testsuites>`]) {
+    for (const code of [0, 1, 137]) {
+      const { passed, failed, skipped } = readReport("b_test.ts", report, code);
+      assert.deepEqual([passed, failed.length, skipped.length], [0, 1, 0]);
+      assert.match(failed[0], /^b_test\.ts: no test of it was run/);
+    }
+  }
 });
 
 Deno.test("an exit code that the tests do not explain is a failure", () => {
-  assert.equal(readReport("", [], 1).failed.length, 1);
-  assert.equal(readReport("", [], 0).failed.length, 0);
+  const good = `<testcase name="good" classname="./helper.ts" time="0.002"></testcase>`;
+  assert.deepEqual(readReport("a_test.ts", good, 0), { passed: 1, failed: [], skipped: [] });
+  assert.match(readReport("a_test.ts", good, 1).failed[0], /^a_test\.ts: deno test ended with code 1/);
 });
 
 Deno.test("the sum of reports keeps every name", () => {
