@@ -49,8 +49,8 @@ export class GuestMemory {
       const { address, length, offset } = region;
       if (address < end || length <= 0 || offset < 0 || offset + length > buffer.byteLength) {
         throw new RangeError(
-          `Cannot lay out guest memory: region ${JSON.stringify(region)} is empty, overlaps the one before it ` +
-            `(which ends at 0x${end.toString(16)}) or exceeds the mapping of ${buffer.byteLength} bytes`,
+          `Cannot lay out guest memory: region ${JSON.stringify(region)} is empty, overlaps the one before it `
+            + `(which ends at 0x${end.toString(16)}) or exceeds the mapping of ${buffer.byteLength} bytes`,
         );
       }
       end = address + length;

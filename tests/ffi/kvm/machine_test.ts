@@ -17,8 +17,8 @@ import { KvmVcpu } from "../../../ffi/kvm/vcpu.ts";
 import { decode } from "../../../ffi/struct.ts";
 import { installWakeSignal, wakeThread } from "../../../ffi/thread.ts";
 import { needs } from "../../support/requirements.ts";
-import { MEMORY_SIZE, PROGRAM_ADDRESS, type SmallMachine, smallMachine } from "./kvm_guest.ts";
 import { assertNoDescriptorIsLeft, mappedRanges, openDescriptors } from "../support.ts";
+import { MEMORY_SIZE, PROGRAM_ADDRESS, type SmallMachine, smallMachine } from "./kvm_guest.ts";
 
 /** Ports that the programs write to. */
 const REPORT_PORT = 0xe9;
