@@ -50,10 +50,16 @@ async function launch<Told>(program: string, args: readonly string[]): Promise<L
   return { fromOutside, processorTime, told: JSON.parse(line), memory };
 }
 
+/** Threads that have ended are not counted; none of those that are measured here ends before it is looked at. */
 function readProcessorTime(pid: number): number {
   let nanoseconds = 0;
   for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    nanoseconds += Number(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]);
+    try {
+      nanoseconds += Number(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]);
+    } catch (error) {
+      // A helper thread of the runtime ended between the two looks.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
   return nanoseconds / NANOSECONDS_PER_MILLISECOND;
 }
