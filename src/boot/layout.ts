@@ -11,6 +11,7 @@
  * | 0x9fc00 | 0x400 | where a BIOS keeps its extended data: reserved, empty | |
  * | 0xa0000 | 0x40000 | legacy video and option ROMs: in no map, nothing is there | |
  * | 0xe0000 | 0x20000 | ACPI tables, the RSDP first: reserved | both |
+ * | 0xffff0 | 0x10 | in the same range: the reset vector, see reset_vector.ts | both |
  *
  * The kernel is at 1 MiB or above, wherever its file says; the initramfs is as high below 4 GiB as it can be.
  *

@@ -8,8 +8,9 @@ import { Capability } from "../../ffi/kvm/constants.ts";
 import type { KvmMachine } from "../../ffi/kvm/machine.ts";
 import { KvmSystem } from "../../ffi/kvm/system.ts";
 import { MemoryMapping } from "../../ffi/memory_mapping.ts";
-import { buildAcpiTables } from "../boot/acpi/tables.ts";
+import { buildAcpiTables, RESET_VALUE } from "../boot/acpi/tables.ts";
 import { loadKernel } from "../boot/loader.ts";
+import { writeResetVector } from "../boot/reset_vector.ts";
 import { BUILT_IN_DEVICES } from "../devices/built_in.ts";
 import { PVPANIC_PORT } from "../legacy/pvpanic.ts";
 import { RESET_CONTROL_PORT } from "../legacy/reset_control.ts";
@@ -215,6 +216,7 @@ export class Machine implements Disposable {
       resetPort: RESET_CONTROL_PORT,
     });
     memory.write(acpi.address, acpi.bytes);
+    writeResetVector(memory, RESET_CONTROL_PORT, RESET_VALUE);
     const kernel = await loadKernel(memory, {
       ...await images,
       commandLine: request.cmdline,
