@@ -4,7 +4,7 @@
  *
  * ```sh
  * deno task linux                          # a shell; Ctrl-a x ends the machine
- * deno task linux 'uname -a; df -h /'      # runs it, prints its output, ends with its exit code
+ * deno task linux 'uname -a; df -h /'      # runs it, prints its output, ends with its exit code; so does -- '…'
  * ```
  *
  * @module
@@ -95,7 +95,7 @@ async function collect(line: readonly string[]): Promise<{ code: number; stdout:
 }
 
 try {
-  Deno.exit(await main(Deno.args));
+  Deno.exit(await main(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args));
 } catch (error) {
   console.error(`linux: ${error instanceof Error ? error.message : error}`);
   Deno.exit(FAILED);
