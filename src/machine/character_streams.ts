@@ -21,16 +21,19 @@ export type CallFailed = (operation: string, cause: unknown) => void;
 export class CharacterStreams implements Disposable {
   readonly #credit: Int32Array;
   readonly #post: (message: FromMachine) => void;
+  readonly #keepFiles: boolean;
   readonly #forwarded: ForwardedStream[] = [];
   readonly #all: Disposable[] = [];
 
   /**
    * @param shared The words shared with the control isolate.
    * @param post Sends a message there.
+   * @param keepFiles Whether output to a file is added to what is in it, instead of replacing it.
    */
-  constructor(shared: SharedArrayBuffer, post: (message: FromMachine) => void) {
+  constructor(shared: SharedArrayBuffer, post: (message: FromMachine) => void, keepFiles = false) {
     this.#credit = new Int32Array(shared);
     this.#post = post;
+    this.#keepFiles = keepFiles;
   }
 
   /**
@@ -43,7 +46,7 @@ export class CharacterStreams implements Disposable {
     const stream = name === "null"
       ? new NullStream(failed)
       : name.startsWith(FILE_PREFIX)
-      ? new FileStream(name.slice(FILE_PREFIX.length), failed)
+      ? new FileStream(name.slice(FILE_PREFIX.length), this.#keepFiles, failed)
       : this.#forward(name, failed);
     this.#all.push(stream);
     return stream;
@@ -129,13 +132,10 @@ class NullStream extends BaseStream {
 class FileStream extends BaseStream {
   readonly #file: Descriptor;
 
-  constructor(path: string, failed: CallFailed | undefined) {
+  constructor(path: string, keep: boolean, failed: CallFailed | undefined) {
     super(failed);
-    this.#file = openPath(
-      path,
-      OpenFlag.writeOnly | OpenFlag.create | OpenFlag.truncate | OpenFlag.append,
-      NEW_FILE_MODE,
-    );
+    const flags = OpenFlag.writeOnly | OpenFlag.create | OpenFlag.append | (keep ? 0 : OpenFlag.truncate);
+    this.#file = openPath(path, flags, NEW_FILE_MODE);
   }
 
   write(data: Uint8Array): boolean {

@@ -9,7 +9,7 @@ import type { KvmMachine } from "../../ffi/kvm/machine.ts";
 import { KvmSystem } from "../../ffi/kvm/system.ts";
 import { MemoryMapping } from "../../ffi/memory_mapping.ts";
 import { buildAcpiTables, RESET_VALUE } from "../boot/acpi/tables.ts";
-import { loadKernel } from "../boot/loader.ts";
+import { type BootRequest, type LoadedKernel, loadKernel } from "../boot/loader.ts";
 import { writeResetVector } from "../boot/reset_vector.ts";
 import { BUILT_IN_DEVICES } from "../devices/built_in.ts";
 import { PVPANIC_PORT } from "../legacy/pvpanic.ts";
@@ -86,7 +86,7 @@ export class Machine implements Disposable {
     this.#controlEvent = controlEvent;
     const watch = this.#loop.watch(this.#controlEvent.fd, () => this.#announced += this.#controlEvent.read());
     this.#resources.use(watch);
-    this.#streams = this.#resources.use(new CharacterStreams(blocks.shared, post));
+    this.#streams = this.#resources.use(new CharacterStreams(blocks.shared, post, request.isReboot));
   }
 
   /**
@@ -217,7 +217,7 @@ export class Machine implements Disposable {
     });
     memory.write(acpi.address, acpi.bytes);
     writeResetVector(memory, RESET_CONTROL_PORT, RESET_VALUE);
-    const kernel = await loadKernel(memory, {
+    const kernel = await loadNamedKernel(memory, request, {
       ...await images,
       commandLine: request.cmdline,
       rsdpAddress: acpi.rsdpAddress,
@@ -369,6 +369,21 @@ async function readImage(what: string, image: string | Uint8Array): Promise<Uint
     return await Deno.readFile(image);
   } catch (cause) {
     throw new Error(`Cannot read the ${what} ${image}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
+/** The boot layer sees bytes only: what is wrong with them is told with the names of their files. */
+async function loadNamedKernel(
+  memory: GuestMemory,
+  { kernel, initramfs }: MachineRequest,
+  boot: BootRequest,
+): Promise<LoadedKernel> {
+  try {
+    return await loadKernel(memory, boot);
+  } catch (cause) {
+    const name = (image: string | Uint8Array) => typeof image === "string" ? image : "bytes";
+    const files = `kernel ${name(kernel)}${initramfs === undefined ? "" : `, initramfs ${name(initramfs)}`}`;
+    throw new Error(`${cause instanceof Error ? cause.message : cause} (${files})`, { cause });
   }
 }
 

@@ -41,6 +41,8 @@ export interface MachineRequest {
   readonly watchForPanic: boolean;
   /** `performance.timeOrigin + performance.now()` at the launch. */
   readonly launchedAt: number;
+  /** Whether the machine is started anew after a reset: what it printed to files before is kept. */
+  readonly isReboot?: boolean;
 }
 
 /** The shared blocks of a machine. */

@@ -162,7 +162,7 @@ export class VirtualMachine implements AsyncDisposable {
     await this.stop();
   }
 
-  #start(): void {
+  #start(isReboot = false): void {
     this.#streams = [];
     this.#releaseAllInput();
     const { machine } = this.#launch;
@@ -171,7 +171,7 @@ export class VirtualMachine implements AsyncDisposable {
       crashed: (error) => void this.#fail(error),
     });
     try {
-      isolates.send({ type: "build", request: machine, blocks: isolates.blocks });
+      isolates.send({ type: "build", request: { ...machine, isReboot }, blocks: isolates.blocks });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       void this.#fail(
@@ -299,7 +299,7 @@ export class VirtualMachine implements AsyncDisposable {
       // The listener may have failed, or stopped the machine.
       if (this.#stopping) return;
       this.#finished = undefined;
-      this.#start();
+      this.#start(true);
       return;
     }
     this.#finished = report;

@@ -47,6 +47,19 @@ Deno.test("a file gets all bytes, replaces what was there, and is closed in the 
   assert.throws(() => setUp().streams.open("file=/nowhere/at/all"), { message: /nowhere.*ENOENT.*check the path/s });
 });
 
+Deno.test("a machine that is started anew adds to its files", () => {
+  const path = Deno.makeTempFileSync({ prefix: "denovisor_streams_" });
+  try {
+    for (const isReboot of [false, true]) {
+      using streams = new CharacterStreams(new SharedArrayBuffer(SHARED_BYTES), () => {}, isReboot);
+      streams.open(`file=${path}`).write(text("started "));
+    }
+    assert.equal(Deno.readTextFileSync(path), "started started ");
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
 Deno.test("forwarded output is batched up to the end of a line, and in order", () => {
   const { streams, posted, output } = setUp();
   const stream = streams.open("tty");
