@@ -57,7 +57,6 @@ export async function runQemu(args: readonly string[], options: QemuOptions): Pr
     child.kill("SIGTERM");
   };
   const abort = () => end("abort");
-  const exit = () => Deno.exit(INTERRUPTED_CODE);
   const unload = () => {
     child.kill("SIGTERM");
     try {
@@ -65,6 +64,11 @@ export async function runQemu(args: readonly string[], options: QemuOptions): Pr
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
+  };
+  const exit = () => {
+    // Not left to the exit: a test runner does not let tests end the process.
+    unload();
+    Deno.exit(INTERRUPTED_CODE);
   };
   const limit = setTimeout(() => end("time limit"), timeout * 1000);
   globalThis.addEventListener("unload", unload);
